@@ -1,0 +1,3 @@
+//! The apertis program: arguments to settings to one function a command.
+
+fn main() {}

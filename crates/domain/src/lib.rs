@@ -1,0 +1,1 @@
+//! Ids, the recipe catalogue, the run state machine and its events; no input or output.

@@ -1,0 +1,1 @@
+//! The operations of the engine, forward and backward, behind the Backend seam.

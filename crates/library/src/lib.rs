@@ -1,0 +1,1 @@
+//! Models and adapters on disk: import, merge, list.

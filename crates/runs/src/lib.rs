@@ -1,0 +1,1 @@
+//! Run folders, event logs, locks, worker processes and resume; the only writer of run state.

@@ -1,0 +1,1 @@
+//! Tiny models, tiny corpora and folders for tests; a dev-dependency only.

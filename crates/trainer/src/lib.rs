@@ -1,0 +1,1 @@
+//! Loss, optimizers, schedules, evaluation, checkpoints and guards; emits events, prints nothing.

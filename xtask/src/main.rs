@@ -1,0 +1,3 @@
+//! Everything a developer runs: demo, test, check, bench, generate, tidy.
+
+fn main() {}
