@@ -3,29 +3,67 @@
 use std::marker::PhantomData;
 
 /// Rows of elements that may have gaps between them.
+///
+/// The gaps may belong to someone else, who may be writing them: a reader goes through `row` or
+/// `pointer` and stays inside the columns.
 #[derive(Clone, Copy, Debug)]
 pub struct Rows<'a, T> {
-    /// From the first element to the last one used.
-    pub data: &'a [T],
+    data: *const T,
     /// Number of rows.
     pub rows: usize,
     /// Elements of a row.
     pub columns: usize,
     /// Elements between the starts of two rows.
     pub row_stride: usize,
+    lifetime: PhantomData<&'a [T]>,
 }
 
+// SAFETY: the view only reads, and its elements stay valid and unchanged for `'a`.
+unsafe impl<T: Sync> Send for Rows<'_, T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Rows<'_, T> {}
+
 impl<'a, T> Rows<'a, T> {
+    /// Takes rows out of a slice.
+    ///
+    /// # Panics
+    /// When the slice is too short.
+    pub fn new(data: &'a [T], rows: usize, columns: usize, row_stride: usize) -> Self {
+        assert!(
+            rows == 0 || (columns <= row_stride || rows == 1) && data.len() >= (rows - 1) * row_stride + columns,
+            "rows: slice too short"
+        );
+        Rows { data: data.as_ptr(), rows, columns, row_stride, lifetime: PhantomData }
+    }
+
     /// Dense rows.
     pub fn dense(data: &'a [T], rows: usize, columns: usize) -> Self {
         assert_eq!(data.len(), rows * columns, "rows: element count differs from {rows} × {columns}");
-        Rows { data, rows, columns, row_stride: columns }
+        Self::new(data, rows, columns, columns)
+    }
+
+    /// Takes rows that start at a pointer.
+    ///
+    /// # Safety
+    /// All elements of all rows are valid for reads for `'a`, and no one writes them meanwhile.
+    pub unsafe fn from_pointer(data: *const T, rows: usize, columns: usize, row_stride: usize) -> Self {
+        Rows { data, rows, columns, row_stride, lifetime: PhantomData }
     }
 
     /// One row.
+    ///
+    /// # Panics
+    /// When there is no such row.
     #[inline(always)]
     pub fn row(&self, row: usize) -> &'a [T] {
-        &self.data[row * self.row_stride..row * self.row_stride + self.columns]
+        assert!(row < self.rows, "rows: no such row");
+        // SAFETY: inside the view by the check above and the constructors.
+        unsafe { std::slice::from_raw_parts(self.data.add(row * self.row_stride), self.columns) }
+    }
+
+    /// The first element, for kernels that compute addresses themselves.
+    pub fn pointer(&self) -> *const T {
+        self.data
     }
 }
 
