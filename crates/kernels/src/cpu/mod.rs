@@ -1,3 +1,5 @@
 //! The processor as a backend.
 
+pub mod attention;
+pub mod optimizer;
 pub mod view;
