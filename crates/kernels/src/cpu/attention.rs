@@ -3,6 +3,7 @@
 //! The fast path never keeps the scores of a whole sequence: it walks blocks of keys, with 16
 //! queries side by side in the lanes of a vector (Dao et al. 2022). Letters as in `backend`.
 
+pub(crate) mod exponential;
 pub mod heads;
 mod plan;
 mod reference;

@@ -1,5 +1,6 @@
 //! The processor as a backend.
 
 pub mod attention;
+pub mod head;
 pub mod optimizer;
 pub mod view;
