@@ -2,5 +2,6 @@
 
 pub mod attention;
 pub mod head;
+pub mod matmul;
 pub mod optimizer;
 pub mod view;

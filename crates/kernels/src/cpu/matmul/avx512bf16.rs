@@ -1,0 +1,24 @@
+//! The micro-kernel for processors with `vdpbf16ps`: two products a lane and instruction.
+
+use std::arch::x86_64::*;
+
+use super::plan::WordKind;
+use super::tile::{MicroKernel, TilePlace, TilePointer, TileSegment, dispatch_tile};
+use super::zmm::zmm_kernel;
+
+zmm_kernel!("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16", true, add_pairs, round);
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+fn add_pairs(sums: __m512, left: __m512i, right: __m512i) -> __m512 {
+    // SAFETY: both types are 512 plain bits.
+    let (left, right) = unsafe { (std::mem::transmute::<__m512i, __m512bh>(left), std::mem::transmute::<__m512i, __m512bh>(right)) };
+    _mm512_dpbf16_ps(sums, left, right)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+fn round(sums: __m512) -> __m256i {
+    // SAFETY: both types are 256 plain bits.
+    unsafe { std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(sums)) }
+}

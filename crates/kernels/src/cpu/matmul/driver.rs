@@ -1,0 +1,155 @@
+//! Runs products: packs the operands of a few blocks, then computes their tiles, both on all
+//! threads. Every element of the output is the work of one task, in a fixed order.
+
+use std::borrow::Cow;
+
+use crate::context::Context;
+use crate::cpu::view::RowsMut;
+use crate::dtype::Element;
+
+use super::operand::{DataRef, Output, Product};
+use super::plan::{self, Chunk, KernelShape, Piece};
+use super::scratch::Scratch;
+use super::stage::{Place, Stage};
+use super::tile::{MicroKernel, TilePointer};
+
+/// Packed words of small products that are computed together.
+const BATCH_WORDS: usize = 1 << 20;
+/// Words below which one thread packs everything: waking another takes longer.
+const PACK_ALONE_WORDS: usize = 48 << 10;
+
+/// Computes products with one micro-kernel.
+pub(super) fn run<K: MicroKernel>(context: &Context, products: &[Product]) {
+    let shape = KernelShape { rows: K::ROWS, lanes: K::LANES, vectors: K::VECTORS };
+    let planned: Vec<_> = products
+        .iter()
+        .filter(|product| product.output.rows() > 0 && product.output.columns() > 0)
+        .map(|product| Planned { product, passes: plan::passes(product, K::HAS_PAIRS), bias: product.epilogue.bias.as_ref().map(widen) })
+        .collect();
+    Scratch::with(|scratch| {
+        let mut batch = Vec::new();
+        let mut batch_words = 0;
+        for planned in &planned {
+            let (m, n) = (planned.product.output.rows(), planned.product.output.columns());
+            if let [pieces] = planned.passes.as_slice()
+                && let [chunk] = plan::chunks(m, n, pieces, shape).as_slice()
+            {
+                let stage = planned.stage(0, chunk, batch_words, direct(&planned.product.output), shape);
+                batch_words = stage.end_words();
+                batch.push(stage);
+                if batch_words >= BATCH_WORDS {
+                    run_stages::<K>(context, scratch, &batch);
+                    batch.clear();
+                    batch_words = 0;
+                }
+            } else {
+                run_stages::<K>(context, scratch, &batch);
+                batch.clear();
+                batch_words = 0;
+                planned.run_alone::<K>(context, scratch, shape);
+            }
+        }
+        run_stages::<K>(context, scratch, &batch);
+    });
+}
+
+/// A product with its cuts along k.
+struct Planned<'a> {
+    product: &'a Product<'a>,
+    passes: Vec<Vec<Piece<'a>>>,
+    bias: Option<Cow<'a, [f32]>>,
+}
+
+impl Planned<'_> {
+    /// One chunk of one pass, its packed operands starting at `first_word` of the scratch memory.
+    fn stage(&self, pass: usize, chunk: &Chunk, first_word: usize, target: (TilePointer, usize), shape: KernelShape) -> Stage<'_> {
+        let is_last = pass + 1 == self.passes.len();
+        let place = Place {
+            pointer: target.0,
+            row_stride: target.1,
+            accumulate: pass > 0 || self.product.epilogue.accumulate,
+            bias: if is_last { self.bias.as_deref() } else { None },
+        };
+        Stage::new(&self.passes[pass], chunk.clone(), place, first_word, shape)
+    }
+
+    /// Runs a product of several passes or chunks, one after another.
+    fn run_alone<K: MicroKernel>(&self, context: &Context, scratch: &mut Scratch, shape: KernelShape) {
+        let (m, n) = (self.product.output.rows(), self.product.output.columns());
+        // Sums of several passes are rounded once, at the end.
+        let mut sums = match &self.product.output {
+            Output::Bf16(_) if self.passes.len() > 1 => scratch.take_sums(m * n),
+            _ => Vec::new(),
+        };
+        let is_direct = sums.is_empty();
+        let target = if is_direct { direct(&self.product.output) } else { (TilePointer::F32(sums.as_mut_ptr()), n) };
+        for (pass, pieces) in self.passes.iter().enumerate() {
+            for chunk in plan::chunks(m, n, pieces, shape) {
+                let mut stage = self.stage(pass, &chunk, 0, target, shape);
+                if !is_direct && pass == 0 {
+                    stage.place.accumulate = false;
+                }
+                run_stages::<K>(context, scratch, std::slice::from_ref(&stage));
+            }
+        }
+        if let (Output::Bf16(rows), false) = (&self.product.output, is_direct) {
+            round_sums(context, rows, &sums, self.product.epilogue.accumulate);
+        }
+        scratch.return_sums(sums);
+    }
+}
+
+/// The output itself as the place of sums.
+fn direct(output: &Output) -> (TilePointer, usize) {
+    match output {
+        Output::F32(rows) => (TilePointer::F32(rows.pointer()), rows.row_stride),
+        Output::Bf16(rows) => (TilePointer::Bf16(rows.pointer()), rows.row_stride),
+    }
+}
+
+fn widen<'a>(bias: &DataRef<'a>) -> Cow<'a, [f32]> {
+    match *bias {
+        DataRef::F32(data) => Cow::Borrowed(data),
+        DataRef::Bf16(data) => data.iter().map(|element| Element::to_f32(*element)).collect(),
+        DataRef::F16(data) => data.iter().map(|element| Element::to_f32(*element)).collect(),
+    }
+}
+
+fn round_sums<T: Element>(context: &Context, rows: &RowsMut<T>, sums: &[f32], accumulate: bool) {
+    context.for_each(rows.rows, |row| {
+        // SAFETY: each row is one task's.
+        let places = unsafe { rows.row(row) };
+        for (place, &sum) in places.iter_mut().zip(&sums[row * rows.columns..]) {
+            let before = if accumulate { place.to_f32() } else { 0.0 };
+            *place = T::from_f32(before + sum);
+        }
+    });
+}
+
+/// Packs for all stages, then computes all of them.
+fn run_stages<K: MicroKernel>(context: &Context, scratch: &mut Scratch, stages: &[Stage]) {
+    let words = scratch.words(stages.last().map_or(0, Stage::end_words));
+    let set = context.instruction_set();
+    let packs: Vec<_> =
+        stages.iter().enumerate().flat_map(|(index, stage)| stage.pack_tasks().into_iter().map(move |task| (index, task))).collect();
+    let pack = |index: usize| {
+        let (stage, task) = &packs[index];
+        // SAFETY: the tasks of all stages write disjoint parts of the scratch memory, which
+        // `words` made large enough; nothing reads it before all are done.
+        unsafe { stages[*stage].pack(set, task, words) };
+    };
+    let pack_words: usize = stages.iter().map(Stage::pack_words).sum();
+    if pack_words <= PACK_ALONE_WORDS {
+        (0..packs.len()).for_each(pack);
+    } else {
+        context.for_each(packs.len(), pack);
+    }
+    let tiles: Vec<_> =
+        stages.iter().enumerate().flat_map(|(index, stage)| stage.tile_tasks().into_iter().map(move |task| (index, task))).collect();
+    context.for_each(tiles.len(), |index| {
+        let (stage, task) = &tiles[index];
+        // SAFETY: packing is done, the instruction set is that of the context, and tasks cover
+        // disjoint blocks of disjoint outputs.
+        unsafe { stages[*stage].compute::<K>(task, words) };
+    });
+}

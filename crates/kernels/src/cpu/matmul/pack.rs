@@ -1,0 +1,269 @@
+//! Copies operands into the order a micro-kernel reads: panels of whole vectors, one word (an F32
+//! or a pair of bf16) along k after another.
+
+use std::ops::Range;
+
+use half::{bf16, f16};
+
+use crate::dtype::Element;
+use crate::instruction_set::{InstructionSet, vectorized};
+
+use super::plan::{Panels, WordKind};
+
+/// Words of a block that is turned from rows to columns at once.
+const BLOCK: usize = 16;
+
+/// An element that can become half a pair.
+pub(super) trait PackElement: Element {
+    /// The word kind that holds this element as it is.
+    const KIND: Option<WordKind>;
+    /// The bits after rounding to bf16.
+    #[inline(always)]
+    fn bf16_bits(self) -> u32 {
+        u32::from(<bf16 as Element>::from_f32(self.to_f32()).to_bits())
+    }
+}
+
+impl PackElement for f32 {
+    const KIND: Option<WordKind> = Some(WordKind::Single);
+}
+impl PackElement for bf16 {
+    const KIND: Option<WordKind> = Some(WordKind::Pair);
+    #[inline(always)]
+    fn bf16_bits(self) -> u32 {
+        u32::from(self.to_bits())
+    }
+}
+impl PackElement for f16 {
+    const KIND: Option<WordKind> = None;
+}
+
+#[inline(always)]
+fn single<T: PackElement>(element: T) -> u32 {
+    element.to_f32().to_bits()
+}
+
+#[inline(always)]
+fn pair<T: PackElement>(low: T, high: T) -> u32 {
+    low.bf16_bits() | high.bf16_bits() << 16
+}
+
+/// One word of each column from a row of the source.
+#[inline(always)]
+fn singles_across<T: PackElement>(words: &mut [u32], row: &[T]) {
+    let (word_blocks, word_rest) = words.as_chunks_mut::<BLOCK>();
+    let (blocks, rest) = row.as_chunks::<BLOCK>();
+    for (words, elements) in word_blocks.iter_mut().zip(blocks) {
+        for lane in 0..BLOCK {
+            words[lane] = single(elements[lane]);
+        }
+    }
+    for (word, &element) in word_rest.iter_mut().zip(rest) {
+        *word = single(element);
+    }
+}
+
+/// One word of each column from two rows of the source.
+#[inline(always)]
+fn pairs_across<T: PackElement>(words: &mut [u32], low: &[T], high: &[T]) {
+    let (word_blocks, word_rest) = words.as_chunks_mut::<BLOCK>();
+    let ((low_blocks, low_rest), (high_blocks, high_rest)) = (low.as_chunks::<BLOCK>(), high.as_chunks::<BLOCK>());
+    for ((words, low), high) in word_blocks.iter_mut().zip(low_blocks).zip(high_blocks) {
+        for lane in 0..BLOCK {
+            words[lane] = pair(low[lane], high[lane]);
+        }
+    }
+    for ((word, &low), &high) in word_rest.iter_mut().zip(low_rest).zip(high_rest) {
+        *word = pair(low, high);
+    }
+}
+
+/// Words along k from one row of the source.
+#[inline(always)]
+fn words_along<T: PackElement>(words: &mut [u32], row: &[T], kind: WordKind) {
+    match kind {
+        WordKind::Single => words.iter_mut().zip(row).for_each(|(word, &element)| *word = single(element)),
+        WordKind::Pair => {
+            let (pairs, rest) = row.as_chunks::<2>();
+            words.iter_mut().zip(pairs).for_each(|(word, &[low, high])| *word = pair(low, high));
+            if let ([last], Some(word)) = (rest, words.get_mut(pairs.len())) {
+                *word = last.bf16_bits();
+            }
+        }
+    }
+}
+
+/// A source whose columns lie side by side: element (k, c) is at `k * k_stride + c`.
+pub(super) struct Across<'a, T> {
+    pub(super) data: &'a [T],
+    pub(super) k_stride: usize,
+    pub(super) elements: usize,
+    pub(super) kind: WordKind,
+}
+
+vectorized! {
+    /// Packs the words `range` of all columns. `out` is where the panels begin.
+    fn pack_across_body<T: PackElement>(source: &Across<'_, T>, panels: &Panels, range: Range<usize>, out: *mut u32) {
+        let words = source.elements.div_ceil(source.kind.elements());
+        let panel_lanes = panels.lanes();
+        for word in range {
+            let first_k = word * source.kind.elements();
+            let low = &source.data[first_k * source.k_stride..][..panels.columns];
+            let high = (source.kind == WordKind::Pair && first_k + 1 < source.elements)
+                .then(|| &source.data[(first_k + 1) * source.k_stride..][..panels.columns]);
+            for index in 0..panels.count() {
+                let (first, vectors) = panels.panel(index);
+                let width = vectors * panel_lanes;
+                let count = width.min(panels.columns - first);
+                // SAFETY: a panel takes `width * words` words at `first * words`, all inside the
+                // memory that the driver set aside for these panels.
+                let target = unsafe { std::slice::from_raw_parts_mut(out.add(first * words + word * width), width) };
+                let (filled, padding) = target.split_at_mut(count);
+                match (source.kind, high) {
+                    (WordKind::Single, _) => singles_across(filled, &low[first..first + count]),
+                    (WordKind::Pair, Some(high)) => pairs_across(filled, &low[first..first + count], &high[first..first + count]),
+                    (WordKind::Pair, None) => {
+                        filled.iter_mut().zip(&low[first..first + count]).for_each(|(word, &element)| *word = element.bf16_bits());
+                    }
+                }
+                padding.fill(0);
+            }
+        }
+    }
+}
+
+/// Packs the words `range` of all columns of a source whose columns lie side by side.
+///
+/// # Safety
+/// `out` has room for `panels.padded_columns() * words`; no one else uses these words of it.
+pub(super) unsafe fn pack_across<T: PackElement>(
+    set: InstructionSet,
+    source: &Across<'_, T>,
+    panels: &Panels,
+    range: Range<usize>,
+    out: *mut u32,
+) {
+    pack_across_body(set, source, panels, range, out);
+}
+
+/// A source whose elements along k lie side by side: element (k, c) is at `c * column_stride + k`.
+pub(super) struct Along<'a, T> {
+    pub(super) data: &'a [T],
+    pub(super) column_stride: usize,
+    pub(super) elements: usize,
+    pub(super) kind: WordKind,
+}
+
+impl<T> Along<'_, T> {
+    fn column(&self, index: usize) -> &[T] {
+        &self.data[index * self.column_stride..][..self.elements]
+    }
+}
+
+vectorized! {
+    /// Copies columns `range` one after another, `stride` words apart.
+    fn copy_along_body<T: PackElement>(source: &Along<'_, T>, range: Range<usize>, stride: usize, out: *mut u32) {
+        let words = source.elements.div_ceil(source.kind.elements());
+        for column in range {
+            // SAFETY: the caller has set aside `stride` words for each column.
+            let target = unsafe { std::slice::from_raw_parts_mut(out.add(column * stride), words) };
+            words_along(target, &source.data[column * source.column_stride..][..source.elements], source.kind);
+        }
+    }
+}
+
+/// Copies columns (rows of the left operand) one after another, `stride` words apart.
+///
+/// # Safety
+/// `out` has room for `stride` words a column; no one else uses those of `range`.
+pub(super) unsafe fn copy_along<T: PackElement>(
+    set: InstructionSet,
+    source: &Along<'_, T>,
+    range: Range<usize>,
+    stride: usize,
+    out: *mut u32,
+) {
+    copy_along_body(set, source, range, stride, out);
+}
+
+vectorized! {
+    /// Brings up to 16 columns of up to 16 words into `block`, a column a row, zeros elsewhere.
+    fn load_block<T: PackElement>(block: &mut [[u32; BLOCK]; BLOCK], source: &Along<'_, T>, columns: Range<usize>, first_word: usize) {
+        let first_k = first_word * source.kind.elements();
+        let last_k = source.elements.min(first_k + BLOCK * source.kind.elements());
+        *block = [[0; BLOCK]; BLOCK];
+        for (row, column) in block.iter_mut().zip(columns) {
+            words_along(row, &source.data[column * source.column_stride + first_k..column * source.column_stride + last_k], source.kind);
+        }
+    }
+}
+
+/// Packs the panels `range` of a source whose elements along k lie side by side.
+///
+/// # Safety
+/// `out` has room for `panels.padded_columns() * words`; no one else uses these panels of it.
+pub(super) unsafe fn pack_along<T: PackElement>(
+    set: InstructionSet,
+    source: &Along<'_, T>,
+    panels: &Panels,
+    range: Range<usize>,
+    out: *mut u32,
+) {
+    let words = source.elements.div_ceil(source.kind.elements());
+    let whole_words = source.elements / source.kind.elements();
+    let lanes = panels.lanes();
+    let mut block = [[0; BLOCK]; BLOCK];
+    for index in range {
+        let (first, vectors) = panels.panel(index);
+        let width = vectors * lanes;
+        for first_word in (0..words).step_by(BLOCK) {
+            let word_count = BLOCK.min(words - first_word);
+            for lane in (0..width).step_by(lanes) {
+                let first_column = first + lane;
+                let last_column = panels.columns.min(first_column + lanes);
+                let is_whole = lanes == BLOCK && first_column + BLOCK <= last_column && first_word + BLOCK <= whole_words;
+                let (from, stride_bytes) = if is_whole && T::KIND == Some(source.kind) {
+                    let from = &source.column(first_column)[first_word * source.kind.elements()..];
+                    (from.as_ptr().cast::<u8>(), source.column_stride * size_of::<T>())
+                } else {
+                    load_block(set, &mut block, source, first_column..last_column, first_word);
+                    (block.as_ptr().cast::<u8>(), size_of::<[u32; BLOCK]>())
+                };
+                // SAFETY: both blocks are inside source (16 columns of 16 words, checked above, or
+                // the local block) and target (the panel's `width * words` words).
+                unsafe {
+                    let to = out.add(first * words + first_word * width + lane);
+                    turn_block(set, from, stride_bytes, to, width, word_count, lanes);
+                }
+            }
+        }
+    }
+}
+
+/// Writes `word_count` rows of `lanes` words: row w holds word w of each of `lanes` columns.
+///
+/// # Safety
+/// `from` has 16 readable words in each of `lanes` columns, `to` is writable as described.
+#[inline(always)]
+unsafe fn turn_block(
+    set: InstructionSet,
+    from: *const u8,
+    stride_bytes: usize,
+    to: *mut u32,
+    to_stride: usize,
+    word_count: usize,
+    lanes: usize,
+) {
+    #[cfg(target_arch = "x86_64")]
+    if set >= InstructionSet::Avx512 && lanes == BLOCK {
+        // SAFETY: the set was detected; pointers by the contract.
+        return unsafe { super::zmm::turn_block(from, stride_bytes, to, to_stride, word_count) };
+    }
+    let _ = set;
+    for word in 0..word_count {
+        for lane in 0..lanes {
+            // SAFETY: by the contract; sources may be unaligned.
+            unsafe { *to.add(word * to_stride + lane) = from.add(lane * stride_bytes + word * 4).cast::<u32>().read_unaligned() };
+        }
+    }
+}
