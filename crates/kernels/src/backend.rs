@@ -391,6 +391,8 @@ pub trait Backend: Send + Sync {
         up_tf: Option<Tensor>,
         activation: Activation,
     );
+    /// `out = numerator / √squares`, element by element (F32): factors of learned magnitudes.
+    fn divide_by_root(&self, out: Tensor, numerator: Tensor, squares: Tensor);
     /// `out = sigmoid(x)`.
     fn sigmoid(&self, out: Tensor, x: Tensor);
 
