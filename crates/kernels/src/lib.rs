@@ -15,6 +15,7 @@ pub use backend::{
     NormOptions, OptimizerRule, ParameterUpdate, ProductOptions, ProductTerm, RotaryOptions, SequenceSpan, VisibleSpan,
 };
 pub use context::Context;
+pub use cpu::CpuBackend;
 pub use dtype::{Dtype, Element};
 pub use instruction_set::InstructionSet;
 pub use tensor::{BufferId, Owned, Tensor};

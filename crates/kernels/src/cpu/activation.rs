@@ -85,7 +85,8 @@ pub(super) fn activate_backward(
         }
         return;
     }
-    let (mut dgate, mut dout, mut gate) = (work.buffers.sink(NAME, dgate), work.buffers.source(NAME, dout), work.buffers.source(NAME, gate));
+    let (mut dgate, mut dout, mut gate) =
+        (work.buffers.sink(NAME, dgate), work.buffers.source(NAME, dout), work.buffers.source(NAME, gate));
     let mut gated = dup.zip(up).map(|(dup, up)| (work.buffers.sink(NAME, dup), work.buffers.source(NAME, up)));
     match &mut gated {
         Some((dup, up)) if dup.is_dense() => {

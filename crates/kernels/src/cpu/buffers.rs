@@ -127,7 +127,11 @@ impl Buffers {
     fn resolve(&self, operation: &str, tensor: &Tensor) -> *mut u8 {
         let memory = self.memory(operation, tensor.buffer);
         let size = tensor.dtype.size_bytes();
-        assert!(tensor.offset_bytes.is_multiple_of(size), "{operation}: found offset {}, expected a multiple of {size}", tensor.offset_bytes);
+        assert!(
+            tensor.offset_bytes.is_multiple_of(size),
+            "{operation}: found offset {}, expected a multiple of {size}",
+            tensor.offset_bytes
+        );
         assert!(
             tensor.rows <= 1 || tensor.row_stride >= tensor.columns,
             "{operation}: rows of {} columns are {} apart",

@@ -16,10 +16,16 @@ pub(super) fn fill(work: &Work<'_>, out: Tensor, value: f32) {
     let mut sink = work.buffers.sink("fill", out);
     flatten(&mut sink, []);
     let set = work.instruction_set();
-    for_tiles(work.context, sink.rows, sink.columns, || [value; CHUNK], |values, tile| {
-        // SAFETY: tiles are disjoint.
-        unsafe { sink.store(set, tile.row, tile.start, &values[..tile.count]) };
-    });
+    for_tiles(
+        work.context,
+        sink.rows,
+        sink.columns,
+        || [value; CHUNK],
+        |values, tile| {
+            // SAFETY: tiles are disjoint.
+            unsafe { sink.store(set, tile.row, tile.start, &values[..tile.count]) };
+        },
+    );
 }
 
 pub(super) fn copy(work: &Work<'_>, out: Tensor, x: Tensor, scale: f32, accumulate: bool) {
@@ -35,15 +41,21 @@ pub(super) fn copy(work: &Work<'_>, out: Tensor, x: Tensor, scale: f32, accumula
     let (mut sink, mut source) = (work.buffers.sink("copy", out), work.buffers.source("copy", x));
     flatten(&mut sink, [&mut source]);
     let set = work.instruction_set();
-    for_tiles(work.context, sink.rows, sink.columns, || [0.0; CHUNK], |values, tile| {
-        let values = &mut values[..tile.count];
-        source.load(set, tile.row, tile.start, values);
-        if scale != 1.0 {
-            lanes::scale(set, values, scale);
-        }
-        // SAFETY: tiles are disjoint.
-        unsafe { sink.put(set, tile.row, tile.start, values, accumulate) };
-    });
+    for_tiles(
+        work.context,
+        sink.rows,
+        sink.columns,
+        || [0.0; CHUNK],
+        |values, tile| {
+            let values = &mut values[..tile.count];
+            source.load(set, tile.row, tile.start, values);
+            if scale != 1.0 {
+                lanes::scale(set, values, scale);
+            }
+            // SAFETY: tiles are disjoint.
+            unsafe { sink.put(set, tile.row, tile.start, values, accumulate) };
+        },
+    );
 }
 
 /// Moves elements of any type unchanged.
@@ -163,15 +175,21 @@ pub(super) fn scale_rows(work: &Work<'_>, out: Tensor, a: Tensor, factor: Tensor
     let sink = work.buffers.sink("scale_rows", out);
     let (source, factors) = (work.buffers.source("scale_rows", a), work.buffers.source("scale_rows", factor));
     let set = work.instruction_set();
-    for_tiles(work.context, sink.rows, sink.columns, || [0.0; CHUNK], |values, tile| {
-        let values = &mut values[..tile.count];
-        let mut factor = [0.0];
-        source.load(set, tile.row, tile.start, values);
-        factors.load(set, tile.row, 0, &mut factor);
-        lanes::scale(set, values, factor[0]);
-        // SAFETY: tiles are disjoint.
-        unsafe { sink.put(set, tile.row, tile.start, values, accumulate) };
-    });
+    for_tiles(
+        work.context,
+        sink.rows,
+        sink.columns,
+        || [0.0; CHUNK],
+        |values, tile| {
+            let values = &mut values[..tile.count];
+            let mut factor = [0.0];
+            source.load(set, tile.row, tile.start, values);
+            factors.load(set, tile.row, 0, &mut factor);
+            lanes::scale(set, values, factor[0]);
+            // SAFETY: tiles are disjoint.
+            unsafe { sink.put(set, tile.row, tile.start, values, accumulate) };
+        },
+    );
 }
 
 pub(super) fn dropout(work: &Work<'_>, out: Tensor, x: Tensor, probability: f32, seed: u64) {
@@ -184,13 +202,19 @@ pub(super) fn dropout(work: &Work<'_>, out: Tensor, x: Tensor, probability: f32,
     flatten(&mut sink, [&mut source]);
     let set = work.instruction_set();
     let columns = sink.columns;
-    for_tiles(work.context, sink.rows, columns, || [0.0; CHUNK], |values, tile| {
-        let values = &mut values[..tile.count];
-        source.load(set, tile.row, tile.start, values);
-        mask(set, values, Random::new(seed), (tile.row * columns + tile.start) as u64, probability);
-        // SAFETY: tiles are disjoint.
-        unsafe { sink.store(set, tile.row, tile.start, values) };
-    });
+    for_tiles(
+        work.context,
+        sink.rows,
+        columns,
+        || [0.0; CHUNK],
+        |values, tile| {
+            let values = &mut values[..tile.count];
+            source.load(set, tile.row, tile.start, values);
+            mask(set, values, Random::new(seed), (tile.row * columns + tile.start) as u64, probability);
+            // SAFETY: tiles are disjoint.
+            unsafe { sink.store(set, tile.row, tile.start, values) };
+        },
+    );
 }
 
 pub(super) fn add_noise(work: &Work<'_>, x: Tensor, magnitude: Tensor, seed: u64) {
@@ -203,15 +227,21 @@ pub(super) fn add_noise(work: &Work<'_>, x: Tensor, magnitude: Tensor, seed: u64
     let (sink, magnitudes) = (work.buffers.sink("add_noise", x), work.buffers.source("add_noise", magnitude));
     let source = sink.source();
     let set = work.instruction_set();
-    for_tiles(work.context, x.rows, x.columns, || [0.0; CHUNK], |values, tile| {
-        let values = &mut values[..tile.count];
-        let mut magnitude = [0.0];
-        source.load(set, tile.row, tile.start, values);
-        magnitudes.load(set, tile.row, 0, &mut magnitude);
-        noise(set, values, Random::new(seed), (tile.row * x.columns + tile.start) as u64, magnitude[0]);
-        // SAFETY: tiles are disjoint.
-        unsafe { sink.store(set, tile.row, tile.start, values) };
-    });
+    for_tiles(
+        work.context,
+        x.rows,
+        x.columns,
+        || [0.0; CHUNK],
+        |values, tile| {
+            let values = &mut values[..tile.count];
+            let mut magnitude = [0.0];
+            source.load(set, tile.row, tile.start, values);
+            magnitudes.load(set, tile.row, 0, &mut magnitude);
+            noise(set, values, Random::new(seed), (tile.row * x.columns + tile.start) as u64, magnitude[0]);
+            // SAFETY: tiles are disjoint.
+            unsafe { sink.store(set, tile.row, tile.start, values) };
+        },
+    );
 }
 
 pub(super) fn sigmoid(work: &Work<'_>, out: Tensor, x: Tensor) {
@@ -223,13 +253,19 @@ pub(super) fn sigmoid(work: &Work<'_>, out: Tensor, x: Tensor) {
     let (mut sink, mut source) = (work.buffers.sink("sigmoid", out), work.buffers.source("sigmoid", x));
     flatten(&mut sink, [&mut source]);
     let set = work.instruction_set();
-    for_tiles(work.context, sink.rows, sink.columns, || [0.0; CHUNK], |values, tile| {
-        let values = &mut values[..tile.count];
-        source.load(set, tile.row, tile.start, values);
-        sigmoids(set, values);
-        // SAFETY: tiles are disjoint.
-        unsafe { sink.store(set, tile.row, tile.start, values) };
-    });
+    for_tiles(
+        work.context,
+        sink.rows,
+        sink.columns,
+        || [0.0; CHUNK],
+        |values, tile| {
+            let values = &mut values[..tile.count];
+            source.load(set, tile.row, tile.start, values);
+            sigmoids(set, values);
+            // SAFETY: tiles are disjoint.
+            unsafe { sink.store(set, tile.row, tile.start, values) };
+        },
+    );
 }
 
 vectorized! {

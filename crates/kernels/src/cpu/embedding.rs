@@ -28,15 +28,21 @@ pub(super) fn embed(work: &Work<'_>, out: Tensor, table: Tensor, ids: Tensor, sc
     }
     let (sink, source) = (work.buffers.sink(NAME, out), work.buffers.source(NAME, table));
     let set = work.instruction_set();
-    for_tiles(work.context, out.rows, out.columns, || [0.0; CHUNK], |values, tile| {
-        let values = &mut values[..tile.count];
-        source.load(set, ids[tile.row] as usize, tile.start, values);
-        if scale != 1.0 {
-            lanes::scale(set, values, scale);
-        }
-        // SAFETY: tiles are disjoint.
-        unsafe { sink.put(set, tile.row, tile.start, values, accumulate) };
-    });
+    for_tiles(
+        work.context,
+        out.rows,
+        out.columns,
+        || [0.0; CHUNK],
+        |values, tile| {
+            let values = &mut values[..tile.count];
+            source.load(set, ids[tile.row] as usize, tile.start, values);
+            if scale != 1.0 {
+                lanes::scale(set, values, scale);
+            }
+            // SAFETY: tiles are disjoint.
+            unsafe { sink.put(set, tile.row, tile.start, values, accumulate) };
+        },
+    );
 }
 
 pub(super) fn embed_backward(work: &Work<'_>, dtable: Tensor, dx: Tensor, ids: Tensor, order: Tensor, scale: f32) {

@@ -145,12 +145,18 @@ pub(super) fn gather_pairs(work: &Work<'_>, out: Tensor, x: Tensor, order: Tenso
     }
     let (sink, source) = (work.buffers.sink(NAME, out), work.buffers.source(NAME, x));
     let set = work.instruction_set();
-    for_tiles(work.context, out.rows, out.columns, || [0.0; CHUNK], |values, tile| {
-        let values = &mut values[..tile.count];
-        source.load(set, order[tile.row] as usize / choices, tile.start, values);
-        // SAFETY: tiles are disjoint.
-        unsafe { sink.store(set, tile.row, tile.start, values) };
-    });
+    for_tiles(
+        work.context,
+        out.rows,
+        out.columns,
+        || [0.0; CHUNK],
+        |values, tile| {
+            let values = &mut values[..tile.count];
+            source.load(set, order[tile.row] as usize / choices, tile.start, values);
+            // SAFETY: tiles are disjoint.
+            unsafe { sink.store(set, tile.row, tile.start, values) };
+        },
+    );
 }
 
 pub(super) fn combine_pairs(

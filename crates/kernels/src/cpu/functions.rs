@@ -40,8 +40,9 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn tanh(x: f32) -> f32 {
     let square = x * x;
-    let near =
-        x + x * square * (-0.333_332_84 + square * (0.133_314_91 + square * (-0.053_743_497 + square * (0.020_650_579 + square * -0.005_717_037))));
+    let near = x + x
+        * square
+        * (-0.333_332_84 + square * (0.133_314_91 + square * (-0.053_743_497 + square * (0.020_650_579 + square * -0.005_717_037))));
     let far = 1.0 - 2.0 / (exp(2.0 * x.abs()) + 1.0);
     if x.abs() < 0.625 { near } else { far.copysign(x) }
 }
@@ -54,12 +55,15 @@ pub(crate) fn erf(x: f32) -> f32 {
         * (1.128_379_1
             + square
                 * (-0.376_126_26
-                    + square * (0.112_836_0 + square * (-0.026_854_444 + square * (0.005_189_535 + square * (-8.020_841e-4 + square * 7.889_119e-5))))));
+                    + square
+                        * (0.112_836_0
+                            + square * (-0.026_854_444 + square * (0.005_189_535 + square * (-8.020_841e-4 + square * 7.889_119e-5))))));
     let a = x.abs();
     let a = if a > 4.0 { 4.0 } else { a };
     let exponent = -1.758_748_5e-4
         + a * (1.129_520_8
-            + a * (0.633_334_64 + a * (0.108_293_95 + a * (-0.025_128_627 + a * (0.004_174_644 + a * (-4.352_191e-4 + a * 2.116_192_6e-5))))));
+            + a * (0.633_334_64
+                + a * (0.108_293_95 + a * (-0.025_128_627 + a * (0.004_174_644 + a * (-4.352_191e-4 + a * 2.116_192_6e-5))))));
     let far = 1.0 - exp(-exponent);
     if x.abs() < 1.0 { near } else { far.copysign(x) }
 }

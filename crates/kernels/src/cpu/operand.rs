@@ -114,7 +114,14 @@ impl<'a> Sink<'a> {
 
     /// What the elements hold now.
     pub(crate) fn source(&self) -> Source<'a> {
-        Source { pointer: self.pointer, dtype: self.dtype, rows: self.rows, columns: self.columns, row_stride: self.row_stride, lifetime: PhantomData }
+        Source {
+            pointer: self.pointer,
+            dtype: self.dtype,
+            rows: self.rows,
+            columns: self.columns,
+            row_stride: self.row_stride,
+            lifetime: PhantomData,
+        }
     }
 
     /// Rounds and keeps elements that start at a column.

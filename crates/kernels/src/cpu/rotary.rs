@@ -33,7 +33,8 @@ pub(super) fn rotary(work: &Work<'_>, heads: Heads, table: Tensor, table_rows: T
     }
     match x.dtype {
         _ if work.is_scalar() => {
-            let result = reference::rotary(&work.matrix(NAME, x), heads.heads, heads.head_stride, &work.matrix(NAME, table), &numbers, options);
+            let result =
+                reference::rotary(&work.matrix(NAME, x), heads.heads, heads.head_stride, &work.matrix(NAME, table), &numbers, options);
             work.put(NAME, x, &result, false);
         }
         Dtype::F32 => rotate::<f32>(work, x, heads, table, &numbers, options),

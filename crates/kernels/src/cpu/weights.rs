@@ -57,15 +57,21 @@ pub(super) fn load(work: &Work<'_>, out: Tensor, stored: Dtype, bytes: &[u8]) {
 fn convert<const N: usize>(work: &Work<'_>, sink: Sink<'_>, bytes: &[u8], widen: impl Fn([u8; N]) -> f32 + Send + Sync) {
     let set = work.instruction_set();
     let columns = sink.columns;
-    for_tiles(work.context, sink.rows, columns, || [0.0; CHUNK], |values, tile| {
-        let first = tile.row * columns + tile.start;
-        let from = &bytes[first * N..(first + tile.count) * N];
-        for (value, bytes) in values.iter_mut().zip(from.chunks_exact(N)) {
-            *value = widen(bytes.try_into().expect("chunks have N bytes"));
-        }
-        // SAFETY: tiles are disjoint.
-        unsafe { sink.store(set, tile.row, tile.start, &values[..tile.count]) };
-    });
+    for_tiles(
+        work.context,
+        sink.rows,
+        columns,
+        || [0.0; CHUNK],
+        |values, tile| {
+            let first = tile.row * columns + tile.start;
+            let from = &bytes[first * N..(first + tile.count) * N];
+            for (value, bytes) in values.iter_mut().zip(from.chunks_exact(N)) {
+                *value = widen(bytes.try_into().expect("chunks have N bytes"));
+            }
+            // SAFETY: tiles are disjoint.
+            unsafe { sink.store(set, tile.row, tile.start, &values[..tile.count]) };
+        },
+    );
 }
 
 pub(super) fn write_f32(work: &Work<'_>, out: Tensor, values: &[f32]) {

@@ -5,6 +5,7 @@ pub mod activation;
 pub mod elementwise;
 pub mod embedding;
 pub mod experts;
+pub mod head;
 pub mod norm;
 pub mod product;
 pub mod rotary;

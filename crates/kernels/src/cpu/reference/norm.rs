@@ -51,7 +51,8 @@ pub fn norm_backward(
             let (mean, reciprocal) = (stats.at(row, 2 * group), stats.at(row, 2 * group + 1));
             let columns = group * width..(group + 1) * width;
             let normal = |column: usize| (x.at(row, column) - mean) * reciprocal;
-            let factor = |column: usize| weight.map_or(1.0, |weight| weight.at(0, shared(weight, column)) + f64::from(options.weight_offset));
+            let factor =
+                |column: usize| weight.map_or(1.0, |weight| weight.at(0, shared(weight, column)) + f64::from(options.weight_offset));
             let dnormal = |column: usize| dout.at(row, column) * factor(column);
             let along = columns.clone().map(|column| dnormal(column) * normal(column)).sum::<f64>() / width as f64;
             let level = match options.kind {
