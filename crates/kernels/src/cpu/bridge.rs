@@ -5,43 +5,84 @@ use half::bf16;
 
 use crate::backend::{AttentionShape, GroupedProduct, HeadOptions, Heads, MatrixView, ParameterUpdate, ProductOptions, ProductTerm};
 use crate::cpu::attention::{self, heads::HeadRows, heads::HeadRowsMut};
-use crate::cpu::buffers::{expect_apart, expect_shape};
+use crate::cpu::buffers::{Kept, expect_apart, expect_many_apart, expect_shape};
+use crate::cpu::head::{self, HeadCoefficients, HeadGradients, HeadInput, HeadMatrix, HeadMatrixMut, HeadOutputs};
+use crate::cpu::matmul::{self, DataRef, Epilogue, MatrixRef, Output, Product, Term};
 use crate::cpu::optimizer::{self, Moment, Update, Weight};
-use crate::cpu::reference::{self, Matrix};
 use crate::cpu::rotary::used_columns;
 use crate::cpu::work::Work;
 use crate::dtype::Dtype;
 use crate::tensor::Tensor;
 
-fn view(work: &Work<'_>, view: MatrixView) -> Matrix {
-    let matrix = work.matrix("product", view.tensor);
-    if view.transposed { reference::product::transpose(&matrix) } else { matrix }
+/// The elements of a tensor from the first to the last, gaps between rows included.
+///
+/// # Safety
+/// Nobody writes these elements while the slice lives.
+unsafe fn span<'a, T: Kept>(work: &'a Work<'_>, operation: &str, tensor: Tensor) -> &'a [T] {
+    let rows = work.buffers.rows::<T>(operation, tensor);
+    let count = if tensor.is_empty() { 0 } else { (tensor.rows - 1) * tensor.row_stride + tensor.columns };
+    // SAFETY: checked by the view; unchanged by this function's contract.
+    unsafe { std::slice::from_raw_parts(rows.pointer(), count) }
+}
+
+fn data<'a>(work: &'a Work<'_>, operation: &str, tensor: Tensor) -> DataRef<'a> {
+    // SAFETY: callers check that what they write is apart from what they read.
+    unsafe {
+        match tensor.dtype {
+            Dtype::F32 => DataRef::F32(span(work, operation, tensor)),
+            Dtype::Bf16 => DataRef::Bf16(span(work, operation, tensor)),
+            _ => DataRef::F16(span(work, operation, tensor)),
+        }
+    }
+}
+
+fn matrix<'a>(work: &'a Work<'_>, operation: &str, view: MatrixView) -> MatrixRef<'a> {
+    let tensor = view.tensor;
+    let matrix = MatrixRef::new(data(work, operation, tensor), tensor.rows, tensor.columns, tensor.row_stride);
+    if view.transposed { matrix.transposed() } else { matrix }
+}
+
+fn output<'a>(work: &'a Work<'_>, operation: &str, out: Tensor) -> Output<'a> {
+    match out.dtype {
+        Dtype::F32 => Output::F32(work.buffers.rows_mut(operation, out)),
+        _ => Output::Bf16(work.buffers.rows_mut(operation, out)),
+    }
 }
 
 pub(super) fn product(work: &Work<'_>, out: Tensor, terms: &[ProductTerm], options: &ProductOptions) {
     const NAME: &str = "product";
-    let mut sum = Matrix::zeros(out.rows, out.columns);
     for term in terms {
         expect_apart(NAME, &[out], &[term.left.tensor, term.right.tensor]);
-        let part = reference::product::product(&view(work, term.left), &view(work, term.right), f64::from(term.scale));
-        sum = Matrix::from_fn(out.rows, out.columns, |row, column| sum.at(row, column) + part.at(row, column));
     }
     if let Some(bias) = options.bias {
         expect_shape(NAME, "bias", bias, 1, out.columns);
         expect_apart(NAME, &[out], &[bias]);
-        let bias = work.matrix(NAME, bias);
-        sum = Matrix::from_fn(out.rows, out.columns, |row, column| sum.at(row, column) + bias.at(0, column));
     }
-    work.put(NAME, out, &sum, options.accumulate);
+    let terms: Vec<Term<'_>> = terms
+        .iter()
+        .map(|term| Term { left: matrix(work, NAME, term.left), right: matrix(work, NAME, term.right), scale: term.scale })
+        .collect();
+    let epilogue = Epilogue { accumulate: options.accumulate, bias: options.bias.map(|bias| data(work, NAME, bias)) };
+    matmul::product(work.context, output(work, NAME, out), &terms, &epilogue);
 }
 
-pub(super) fn grouped_product(work: &Work<'_>, product_of_groups: &GroupedProduct, accumulate: bool) {
-    let GroupedProduct { outs, lefts, rights, scale } = product_of_groups;
-    assert!(outs.len() == lefts.len() && outs.len() == rights.len(), "grouped_product: numbers of groups differ");
-    for ((out, left), right) in outs.iter().zip(lefts).zip(rights) {
-        let term = ProductTerm { left: *left, right: *right, scale: *scale };
-        product(work, *out, &[term], &ProductOptions { accumulate, bias: None });
-    }
+pub(super) fn grouped_product(work: &Work<'_>, product: &GroupedProduct, accumulate: bool) {
+    const NAME: &str = "grouped_product";
+    let GroupedProduct { outs, lefts, rights, scale } = product;
+    assert!(outs.len() == lefts.len() && outs.len() == rights.len(), "{NAME}: numbers of groups differ");
+    let ins: Vec<Tensor> = lefts.iter().chain(rights).map(|view| view.tensor).collect();
+    expect_many_apart(NAME, outs, &ins);
+    let terms: Vec<[Term<'_>; 1]> = lefts
+        .iter()
+        .zip(rights)
+        .map(|(left, right)| [Term { left: matrix(work, NAME, *left), right: matrix(work, NAME, *right), scale: *scale }])
+        .collect();
+    let products: Vec<Product<'_>> = outs
+        .iter()
+        .zip(&terms)
+        .map(|(out, terms)| Product { output: output(work, NAME, *out), terms, epilogue: Epilogue { accumulate, bias: None } })
+        .collect();
+    matmul::products(work.context, &products);
 }
 
 fn read_heads<'a>(work: &'a Work<'_>, operation: &str, heads: Heads) -> HeadRows<'a> {
@@ -121,9 +162,17 @@ pub(super) fn attend_backward(
     );
 }
 
+fn head_matrix<'a>(work: &'a Work<'_>, operation: &str, tensor: Tensor) -> HeadMatrix<'a> {
+    match tensor.dtype {
+        Dtype::F32 => HeadMatrix::F32(work.buffers.rows(operation, tensor)),
+        _ => HeadMatrix::Bf16(work.buffers.rows(operation, tensor)),
+    }
+}
+
 pub(super) fn logits(work: &Work<'_>, out: Tensor, x: Tensor, weight: Tensor, options: &HeadOptions) {
-    expect_apart("logits", &[out], &[x, weight]);
-    work.put("logits", out, &reference::head::logits(&work.matrix("logits", x), &work.matrix("logits", weight), options), false);
+    const NAME: &str = "logits";
+    expect_apart(NAME, &[out], &[x, weight]);
+    head::logits(work.context, &work.buffers.rows_mut(NAME, out), head_matrix(work, NAME, x), head_matrix(work, NAME, weight), *options);
 }
 
 /// The tensors of a call of the head; what is missing is not asked for.
@@ -161,19 +210,40 @@ pub(super) fn head(work: &Work<'_>, operation: &str, call: &HeadCall) {
     let written: Vec<Tensor> = outs.iter().chain(&gradients).copied().collect();
     let read: Vec<Tensor> = [call.x, call.weight, call.targets].into_iter().chain(derivatives.iter().copied()).chain(call.lse).collect();
     expect_apart(operation, &written, &read);
-    let zero = Matrix::zeros(tokens, 1);
-    let derivative = |index: usize| call.derivatives.map_or(zero.clone(), |tensors| work.matrix(operation, tensors[index]));
-    let (dlogp, dlse, dmean) = (derivative(0), derivative(1), derivative(2));
-    let (x, weight) = (work.matrix(operation, call.x), work.matrix(operation, call.weight));
-    let head = reference::head::head(&x, &weight, &work.integers(operation, call.targets), [&dlogp, &dlse, &dmean], &call.options);
-    for (tensor, values) in outs.iter().zip([&head.logp, &head.lse, &head.mean, &head.correct]) {
-        work.put(operation, *tensor, values, false);
-    }
-    if let Some((dx, dweight)) = call.gradients {
-        work.put(operation, dx, &head.dx, false);
-        if let Some(dweight) = dweight {
-            work.put(operation, dweight, &head.dweight, true);
+    let column = |tensor: Tensor| work.buffers.rows::<f32>(operation, tensor);
+    let column_mut = |tensor: Tensor| work.buffers.rows_mut::<f32>(operation, tensor);
+    let input = HeadInput {
+        x_td: head_matrix(work, operation, call.x),
+        weight_vd: head_matrix(work, operation, call.weight),
+        targets_t: work.buffers.rows(operation, call.targets),
+        options: call.options,
+    };
+    let outputs = call.outputs.map(|[logp, lse, mean, correct]| HeadOutputs {
+        logp_t: column_mut(logp),
+        lse_t: column_mut(lse),
+        mean_logit_t: column_mut(mean),
+        correct_t: column_mut(correct),
+    });
+    let gradients = call.gradients.map(|(dx, dweight)| HeadGradients {
+        dx_td: match dx.dtype {
+            Dtype::F32 => HeadMatrixMut::F32(work.buffers.rows_mut(operation, dx)),
+            _ => HeadMatrixMut::Bf16(work.buffers.rows_mut(operation, dx)),
+        },
+        dweight_vd: dweight.map(|dweight| work.buffers.rows_mut(operation, dweight)),
+    });
+    let derivatives = call.derivatives.map(|[dlogp, dlse, dmean]| HeadCoefficients {
+        dlogp_t: column(dlogp),
+        dlse_t: column(dlse),
+        dmean_t: column(dmean),
+    });
+    match (&outputs, gradients.as_ref().zip(derivatives.as_ref())) {
+        (Some(outputs), Some((gradients, derivatives))) => head::head_loss(work.context, outputs, gradients, &input, derivatives),
+        (Some(outputs), None) => head::head_forward(work.context, outputs, &input),
+        (None, Some((gradients, derivatives))) => {
+            let lse = column(call.lse.expect("a backward alone names the log-sum-exp of its forward"));
+            head::head_backward(work.context, gradients, &input, lse, derivatives);
         }
+        (None, None) => {}
     }
 }
 
@@ -202,7 +272,8 @@ pub(super) fn clip_factor(work: &Work<'_>, out: Tensor, sum_of_squares: Tensor, 
 ///
 /// # Safety
 /// No one else uses these elements while the slice lives.
-unsafe fn dense<'a, T: crate::cpu::buffers::Kept>(work: &'a Work<'_>, tensor: Tensor) -> &'a mut [T] {
+#[expect(clippy::mut_from_ref, reason = "the memory belongs to the backend, not to the lock's guard; the contract keeps users apart")]
+unsafe fn dense<'a, T: Kept>(work: &'a Work<'_>, tensor: Tensor) -> &'a mut [T] {
     const NAME: &str = "optimizer_step";
     let rows = work.buffers.rows_mut::<T>(NAME, tensor.reshape(1, tensor.len()));
     // SAFETY: one row, checked by the view; exclusive by this function's contract.
@@ -216,21 +287,9 @@ pub(super) fn optimizer_step(work: &Work<'_>, updates: &[ParameterUpdate], clip:
         let ParameterUpdate { weight, remainder, first_moment, second_moment, first_scales, second_scales, .. } = *update;
         [Some(weight), remainder, Some(first_moment), second_moment, first_scales, second_scales].into_iter().flatten().collect::<Vec<_>>()
     };
-    // Within one parameter; that two parameters are apart is checked by their buffers' extents,
-    // sorted, because comparing all pairs would take as long as the step.
-    let mut extents = Vec::new();
-    for update in updates {
-        let written = tensors(update);
-        expect_apart(NAME, &written, &[update.gradient, clip]);
-        for tensor in written {
-            let bytes = tensor.len() * tensor.dtype.size_bytes();
-            extents.push((tensor.buffer.0, tensor.offset_bytes, tensor.offset_bytes + bytes));
-        }
-    }
-    extents.sort_unstable();
-    for pair in extents.windows(2) {
-        assert!(pair[0].0 != pair[1].0 || pair[0].2 <= pair[1].1, "{NAME}: two parameters share memory");
-    }
+    let written: Vec<Tensor> = updates.iter().flat_map(tensors).collect();
+    let read: Vec<Tensor> = updates.iter().map(|update| update.gradient).chain([clip]).collect();
+    expect_many_apart(NAME, &written, &read);
     let factors = work.buffers.rows::<f32>(NAME, clip).row(0);
     let clip = [factors[0], factors[1], factors[2]];
     // SAFETY: `dense` is called once for each tensor that is written, and all of them are apart

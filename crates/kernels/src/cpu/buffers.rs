@@ -257,6 +257,25 @@ pub(crate) fn expect_apart(operation: &str, outs: &[Tensor], ins: &[Tensor]) {
     }
 }
 
+/// The same for hundreds of tensors, in less than the square of their number: by extent from
+/// first to last byte, and by element only where extents touch.
+pub(crate) fn expect_many_apart(operation: &str, outs: &[Tensor], ins: &[Tensor]) {
+    let all = outs.iter().map(|out| (out, true)).chain(ins.iter().map(|tensor| (tensor, false)));
+    let mut extents: Vec<(u32, usize, usize, &Tensor, bool)> = all
+        .map(|(tensor, is_out)| {
+            let end = tensor.offset_bytes.saturating_add(extent_bytes(tensor).unwrap_or(usize::MAX));
+            (tensor.buffer.0, tensor.offset_bytes, end, tensor, is_out)
+        })
+        .collect();
+    extents.sort_unstable_by_key(|(buffer, start, end, ..)| (*buffer, *start, *end));
+    for (index, (buffer, _, end, tensor, is_out)) in extents.iter().enumerate() {
+        for (_, _, _, other, other_is_out) in extents[index + 1..].iter().take_while(|other| other.0 == *buffer && other.1 < *end) {
+            let is_shared = (*is_out || *other_is_out) && overlap(tensor, other);
+            assert!(!is_shared, "{operation}: an output overlaps another tensor: {tensor:?} and {other:?}");
+        }
+    }
+}
+
 /// Checks that an output either is one of the inputs, element for element, or apart from it.
 pub(crate) fn expect_apart_or_same(operation: &str, out: Tensor, ins: &[Tensor]) {
     for other in ins {
@@ -304,7 +323,7 @@ mod tests {
     fn a_freed_buffer_is_noticed() {
         let context = Context::new(1, InstructionSet::Portable).expect("portable runs everywhere");
         let mut buffers = Buffers::default();
-        let mut memory = || Arc::new(Memory::zeroed(&context, 64).expect("64 bytes"));
+        let memory = || Arc::new(Memory::zeroed(&context, 64).expect("64 bytes"));
         let first = buffers.insert(memory());
         assert!(buffers.remove(first).is_some());
         assert!(buffers.remove(first).is_none());

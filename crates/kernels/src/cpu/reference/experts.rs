@@ -56,9 +56,9 @@ pub fn route_backward(dweights: &Matrix, probabilities: &Matrix, experts: &[u32]
             let dweight = dweights.at(token, choice);
             dprobabilities[chosen(choice)] = if routing.normalize { (dweight - along) / total } else { dweight };
         }
-        let level: f64 = (0..probabilities.columns).map(|expert| dprobabilities[expert] * probabilities.at(token, expert)).sum();
-        for expert in 0..probabilities.columns {
-            dlogits.set(token, expert, probabilities.at(token, expert) * (dprobabilities[expert] - level));
+        let level: f64 = dprobabilities.iter().enumerate().map(|(expert, gradient)| gradient * probabilities.at(token, expert)).sum();
+        for (expert, gradient) in dprobabilities.iter().enumerate() {
+            dlogits.set(token, expert, probabilities.at(token, expert) * (gradient - level));
         }
     }
     dlogits
