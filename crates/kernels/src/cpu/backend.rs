@@ -150,6 +150,10 @@ impl Backend for CpuBackend {
         activation::activate_backward(&self.work(), dgate_tf, dup_tf, dout_tf, gate_tf, up_tf, function);
     }
 
+    fn divide_by_root(&self, out: Tensor, numerator: Tensor, squares: Tensor) {
+        elementwise::divide_by_root(&self.work(), out, numerator, squares);
+    }
+
     fn sigmoid(&self, out: Tensor, x: Tensor) {
         elementwise::sigmoid(&self.work(), out, x);
     }

@@ -244,6 +244,29 @@ pub(super) fn add_noise(work: &Work<'_>, x: Tensor, magnitude: Tensor, seed: u64
     );
 }
 
+pub(super) fn divide_by_root(work: &Work<'_>, out: Tensor, numerator: Tensor, squares: Tensor) {
+    const NAME: &str = "divide_by_root";
+    expect_shape(NAME, "out", out, numerator.rows, numerator.columns);
+    expect_shape(NAME, "squares", squares, numerator.rows, numerator.columns);
+    expect_apart_or_same(NAME, out, &[numerator, squares]);
+    if work.is_scalar() {
+        return work.put(NAME, out, &reference::divide_by_root(&work.matrix(NAME, numerator), &work.matrix(NAME, squares)), false);
+    }
+    let mut sink = work.buffers.sink(NAME, out);
+    let (mut numerator, mut squares) = (work.buffers.source(NAME, numerator), work.buffers.source(NAME, squares));
+    flatten(&mut sink, [&mut numerator, &mut squares]);
+    let set = work.instruction_set();
+    let scratch = || -> Scratch<2> { [[0.0; CHUNK]; 2] };
+    for_tiles(work.context, sink.rows, sink.columns, scratch, |[x, y], tile| {
+        let (x, y) = (&mut x[..tile.count], &mut y[..tile.count]);
+        numerator.load(set, tile.row, tile.start, x);
+        squares.load(set, tile.row, tile.start, y);
+        divide_roots(set, x, y);
+        // SAFETY: tiles are disjoint.
+        unsafe { sink.store(set, tile.row, tile.start, x) };
+    });
+}
+
 pub(super) fn sigmoid(work: &Work<'_>, out: Tensor, x: Tensor) {
     expect_shape("sigmoid", "out", out, x.rows, x.columns);
     expect_apart_or_same("sigmoid", out, &[x]);
@@ -266,6 +289,14 @@ pub(super) fn sigmoid(work: &Work<'_>, out: Tensor, x: Tensor) {
             unsafe { sink.store(set, tile.row, tile.start, values) };
         },
     );
+}
+
+vectorized! {
+    fn divide_roots(values: &mut [f32], squares: &[f32]) {
+        for (value, square) in values.iter_mut().zip(squares) {
+            *value /= square.sqrt();
+        }
+    }
 }
 
 vectorized! {

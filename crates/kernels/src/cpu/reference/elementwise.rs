@@ -50,3 +50,8 @@ pub fn add_noise(x: &Matrix, magnitude: &Matrix, seed: u64) -> Matrix {
 pub fn sigmoid(x: &Matrix) -> Matrix {
     x.map(|value| 1.0 / (1.0 + (-value).exp()))
 }
+
+/// `numerator / √squares`.
+pub fn divide_by_root(numerator: &Matrix, squares: &Matrix) -> Matrix {
+    Matrix::from_fn(numerator.rows, numerator.columns, |row, column| numerator.at(row, column) / squares.at(row, column).sqrt())
+}
