@@ -65,7 +65,7 @@ pub(crate) fn erf(x: f32) -> f32 {
             + a * (0.633_334_64
                 + a * (0.108_293_95 + a * (-0.025_128_627 + a * (0.004_174_644 + a * (-4.352_191e-4 + a * 2.116_192_6e-5))))));
     let far = 1.0 - exp(-exponent);
-    if x.abs() < 1.0 { near } else { far.copysign(x) }
+    if x.abs() < 0.92 { near } else { far.copysign(x) }
 }
 
 #[cfg(test)]
