@@ -8,6 +8,7 @@
 mod bpe_files;
 mod error;
 mod files;
+pub mod learn;
 mod llama2c;
 mod message;
 mod pipeline;

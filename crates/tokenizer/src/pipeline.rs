@@ -146,6 +146,15 @@ pub(crate) fn check_unique(file: &str, inner: &tokenizers::Tokenizer) -> Result<
     Ok(())
 }
 
+/// True where characters outside of the vocabulary are dropped without a trace: BPE
+/// without a token for the unknown, over characters instead of bytes.
+pub(crate) fn loses_unknown(inner: &tokenizers::Tokenizer) -> bool {
+    matches!(inner.get_model(), ModelWrapper::BPE(model)
+        if model.unk_token.is_none() && !model.byte_fallback)
+        && inner.get_pre_tokenizer().is_none()
+        && inner.get_normalizer().is_none()
+}
+
 /// Random merges would make the same text give other ids each time.
 fn drop_dropout(inner: &mut tokenizers::Tokenizer) {
     if let ModelWrapper::BPE(model) = inner.get_model()

@@ -124,14 +124,25 @@ impl Search<'_> {
         if turn + 1 == self.messages.len() {
             return Ok(full.len());
         }
-        let until = self.render(turn + 1, false)?.text;
-        if !full.starts_with(&until) {
-            return Err(SpanRefusal::RewritesEarlierTurns { turn });
-        }
+        let rendered = self.render(turn + 1, false)?.text;
+        let until = if full.starts_with(&rendered) {
+            rendered.as_str()
+        } else {
+            self.without_closing(&rendered).filter(|until| full.starts_with(until)).ok_or(SpanRefusal::RewritesEarlierTurns { turn })?
+        };
         if until.len() < start {
             return Err(SpanRefusal::PrefixTestFailed { turn });
         }
         Ok(until.len())
+    }
+}
+
+impl Search<'_> {
+    /// A rendering without the token that the template writes once, at the very end
+    /// of a conversation (as Phi-3's does): it is no part of the turn before it.
+    fn without_closing<'a>(&self, rendered: &'a str) -> Option<&'a str> {
+        let closing = self.template.variable("eos_token")?.as_str()?;
+        rendered.strip_suffix(closing).filter(|_| !closing.is_empty())
     }
 }
 

@@ -35,6 +35,8 @@ pub struct Tokenizer {
     templates: Vec<(String, ChatTemplate)>,
     source: Source,
     byte_level: bool,
+    /// True where text that the vocabulary lacks would vanish, which is an error here.
+    must_cover: bool,
     largest_id: OnceLock<u32>,
 }
 
@@ -86,8 +88,17 @@ impl Tokenizer {
             .get_decoder()
             .and_then(|decoder| serde_json::to_string(decoder).ok())
             .is_some_and(|decoder| decoder.contains("\"ByteLevel\""));
-        let mut tokenizer = Self { inner, ids, adds_bos: false, templates, source, byte_level, largest_id: OnceLock::new() };
-        let first = tokenizer.encode("a", true)?.first().copied();
+        let mut tokenizer = Self {
+            must_cover: pipeline::loses_unknown(&inner),
+            inner,
+            ids,
+            adds_bos: false,
+            templates,
+            source,
+            byte_level,
+            largest_id: OnceLock::new(),
+        };
+        let first = tokenizer.encode("", true)?.first().copied();
         tokenizer.adds_bos = first.is_some() && first == tokenizer.ids.bos;
         Ok(tokenizer)
     }
@@ -97,6 +108,9 @@ impl Tokenizer {
     /// # Errors
     /// [`TokenizerError::Encode`]
     pub fn encode(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>, TokenizerError> {
+        if self.must_cover {
+            return Ok(self.encode_with_offsets(text, add_special_tokens)?.ids);
+        }
         guarded(|| self.inner.encode_fast(text, add_special_tokens))
             .map(|encoding| encoding.get_ids().to_vec())
             .map_err(TokenizerError::Encode)
@@ -107,9 +121,12 @@ impl Tokenizer {
     /// # Errors
     /// [`TokenizerError::Encode`]
     pub fn encode_with_offsets(&self, text: &str, add_special_tokens: bool) -> Result<Encoding, TokenizerError> {
-        guarded(|| self.inner.encode(text, add_special_tokens))
-            .map(|encoding| Encoding { ids: encoding.get_ids().to_vec(), offsets: encoding.get_offsets().to_vec() })
-            .map_err(TokenizerError::Encode)
+        let encoding = guarded(|| self.inner.encode(text, add_special_tokens)).map_err(TokenizerError::Encode)?;
+        let encoding = Encoding { ids: encoding.get_ids().to_vec(), offsets: encoding.get_offsets().to_vec() };
+        if self.must_cover {
+            check_covered(text, &encoding)?;
+        }
+        Ok(encoding)
     }
 
     /// [`Tokenizer::encode_with_offsets`] for many texts on all threads of the rayon
@@ -256,6 +273,22 @@ fn guarded<T>(call: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String>
         Ok(result) => result.map_err(|error| error.to_string()),
         Err(_) => Err("the vocabulary cannot process this text".to_owned()),
     }
+}
+
+/// Every byte of the text must belong to a token.
+fn check_covered(text: &str, encoding: &Encoding) -> Result<(), TokenizerError> {
+    let mut covered = 0;
+    for (start, end) in encoding.offsets.iter().chain([&(text.len(), text.len())]) {
+        if *start > covered {
+            let lost = text.get(covered..).and_then(|rest| rest.chars().next());
+            return Err(TokenizerError::Encode(format!(
+                "found {:?} at byte {covered}, which the vocabulary lacks",
+                lost.unwrap_or_default()
+            )));
+        }
+        covered = covered.max(*end);
+    }
+    Ok(())
 }
 
 /// The byte that a character of a byte-level piece stands for: printable Latin-1

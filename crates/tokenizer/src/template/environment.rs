@@ -26,6 +26,8 @@ pub(super) fn environment() -> Environment<'static> {
         ValueKind::String => value.clone(),
         _ => Value::from(python::text_of(value)),
     });
+    // `none` can be looped over here; in Python it cannot, and templates ask.
+    environment.add_test("iterable", |value: &Value| !value.is_none() && value.try_iter().is_ok());
     environment.add_filter(GENERATION, generation);
     environment.add_function("raise_exception", |message: &Value| -> Result<Value, Error> {
         Err(Error::new(ErrorKind::InvalidOperation, format!("it refuses the conversation: {}", python::text_of(message))))

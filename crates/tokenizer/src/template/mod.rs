@@ -25,7 +25,7 @@ const MARK_OPEN: &str = "\u{FDD0}\u{FDD1}";
 const MARK_CLOSE: &str = "\u{FDD0}\u{FDD2}";
 
 /// The common template of many models, used where a model brings none.
-const CHATML: &str = "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' \
+pub(crate) const CHATML: &str = "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' \
 + message['content'] + '<|im_end|>' + '\n' }}{% endfor %}\
 {% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
 
@@ -83,6 +83,11 @@ impl ChatTemplate {
     /// The template's source as it was given.
     pub fn source(&self) -> &str {
         &self.source
+    }
+
+    /// A variable that was given to the template.
+    pub fn variable(&self, name: &str) -> Option<&serde_json::Value> {
+        self.variables.get(name)
     }
 
     /// True where the template itself marks what is trained with `{% generation %}`.
@@ -206,6 +211,7 @@ impl ChatTemplate {
             if let Some(content) = content {
                 value["content"] = content;
             }
+            name_reasoning(&mut value);
             if parses_arguments {
                 parse_arguments(&mut value);
             }
@@ -221,6 +227,18 @@ impl ChatTemplate {
         let walks = ["arguments|tojson", "arguments|items", "arguments.items()", "arguments|dictsort"];
         walks.iter().any(|use_| packed.contains(use_)) && !packed.contains("argumentsisstring")
     }
+}
+
+/// What a turn thought goes by several names; templates read `reasoning_content` or
+/// `thinking`, so both are given, as in the reference implementation.
+fn name_reasoning(message: &mut serde_json::Value) {
+    let reasoning =
+        ["reasoning_content", "thinking", "reasoning"].iter().filter_map(|name| message.get(*name)).find(|value| !value.is_null()).cloned();
+    let (Some(reasoning), Some(fields)) = (reasoning, message.as_object_mut()) else {
+        return;
+    };
+    fields.entry("thinking").or_insert_with(|| reasoning.clone());
+    fields.insert("reasoning_content".to_owned(), reasoning);
 }
 
 /// Replaces the arguments of tool calls that are strings of a JSON object by that object.
