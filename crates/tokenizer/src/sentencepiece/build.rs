@@ -100,7 +100,7 @@ impl Spaces {
         }
         if model.remove_extra_whitespaces {
             // Only spaces: a line break or tab at the end of a text stays.
-            for (pattern, content) in [("^ +| +$", ""), (" {2,}", " ")] {
+            for (pattern, content) in [(r"\A +| +\z", ""), (" {2,}", " ")] {
                 steps.push(json!({
                     "type": "Replace", "pattern": {"Regex": pattern}, "content": content
                 }));
