@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::kernel::{LANES, MOST_COLUMNS};
 use crate::backend::{AttentionShape, SequenceSpan, VisibleSpan};
 
 /// What the queries of one sequence see.
@@ -48,10 +49,80 @@ impl Visibility {
         }
         start..end
     }
+}
 
-    /// The smallest interval that holds what each of `queries` sees.
-    pub(super) fn keys_of(&self, queries: Range<usize>) -> Range<usize> {
-        queries.map(|query| self.keys(query)).reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or(0..0)
+/// A part of the work that one thread does.
+#[derive(Clone, Debug)]
+pub(super) struct Task {
+    /// Index into the sequences.
+    pub(super) sequence: usize,
+    /// Key/value head; the query heads that read it belong to the task.
+    pub(super) key_head: usize,
+    /// Queries of the sequence.
+    pub(super) queries: Range<usize>,
+    /// Keys of the sequence.
+    pub(super) keys: Range<usize>,
+    /// What of it is wanted: in a backward, gradients of queries, of keys and values, or both.
+    pub(super) gradients: Gradients,
+}
+
+/// Which gradients a task computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gradients {
+    /// None: a forward.
+    None,
+    /// Of its queries.
+    Queries,
+    /// Of its keys and values.
+    Keys,
+    /// Of all.
+    Both,
+}
+
+/// Queries that stand side by side in the lanes of vectors, each with one of the heads of a
+/// group: lane by lane all queries of the first head, then of the next.
+#[derive(Clone, Debug)]
+pub(super) struct Block {
+    /// Queries of the sequence.
+    pub(super) queries: Range<usize>,
+    /// Number of (head, query) pairs before the first lane.
+    first_pair: usize,
+    /// Lanes in use.
+    pub(super) lanes: usize,
+    /// Every key that some lane sees.
+    pub(super) keys: Range<usize>,
+    /// Keys that every lane sees.
+    pub(super) common_keys: Range<usize>,
+}
+
+impl Block {
+    /// Vectors that hold the lanes.
+    #[inline(always)]
+    pub(super) fn columns(&self) -> usize {
+        self.lanes.div_ceil(LANES)
+    }
+
+    /// Query of the sequence, and head of the group, of a lane.
+    #[inline(always)]
+    pub(super) fn lane(&self, lane: usize) -> (usize, usize) {
+        let pair = self.first_pair + lane;
+        (self.queries.start + pair % self.queries.len(), pair / self.queries.len())
+    }
+
+    /// Cuts queries of a sequence, each with all heads of a group, into blocks.
+    pub(super) fn cut(visibility: &Visibility, queries: Range<usize>, group: usize, blocks: &mut Vec<Block>) {
+        blocks.clear();
+        for start in queries.clone().step_by(LANES) {
+            let chunk = start..(start + LANES).min(queries.end);
+            let all = chunk.clone().map(|query| visibility.keys(query));
+            let keys = all.clone().reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or(0..0);
+            let common_keys = all.reduce(|a, b| a.start.max(b.start)..a.end.min(b.end)).unwrap_or(0..0);
+            let pairs = chunk.len() * group;
+            for first_pair in (0..pairs).step_by(MOST_COLUMNS * LANES) {
+                let lanes = (pairs - first_pair).min(MOST_COLUMNS * LANES);
+                blocks.push(Block { queries: chunk.clone(), first_pair, lanes, keys: keys.clone(), common_keys: common_keys.clone() });
+            }
+        }
     }
 }
 
