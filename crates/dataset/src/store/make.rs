@@ -1,0 +1,240 @@
+//! Makes a token cache: one thread reads rows, all threads turn them into tokens, one writes them
+//! in file order. Blocks can be read as soon as each is whole; `manifest.json` comes last.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, atomic::Ordering};
+use std::thread;
+use std::time::Duration;
+
+use rayon::prelude::*;
+
+use super::key::cache_key;
+use super::shared::{Handle, Shared};
+use super::write::Writer;
+use super::{Shard, Tokeniser};
+use crate::Progress;
+use crate::error::DatasetError;
+use crate::problem::Problem;
+use crate::read::{DataFile, find_files};
+use crate::recognise::Sample;
+use crate::report::{DataReport, FileReport};
+use crate::rows::{FoundRow, FoundRows, Read};
+use crate::settings::DataSettings;
+use crate::store::tokenise::{ConversationRows, text_hash};
+
+/// Rows, and bytes of them, that are worked on at once.
+const CHUNK_ROWS: usize = 1024;
+const CHUNK_BYTES: u64 = 1 << 20;
+
+/// One row after the work of a worker.
+pub(super) enum Outcome {
+    Conversation { rows: ConversationRows, rejected_answers: u64 },
+    Document { ids: Vec<u32>, continues: bool, is_last: bool, hash: Option<u64> },
+    Bad(Problem, String),
+}
+
+/// Opens the cache of `paths`, making it where it is absent. Returns when the first block can be
+/// read, or all where `whole` is set.
+pub(crate) fn prepare(
+    paths: &[PathBuf],
+    settings: &DataSettings,
+    tokeniser: &Arc<Tokeniser>,
+    cache_folder: &Path,
+    whole: bool,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Handle, DatasetError> {
+    let (files, notes) = find_files(paths)?;
+    let key = cache_key(&files, tokeniser, settings, cache_folder)?;
+    let folder = cache_folder.join(key);
+    let bytes_total = files.iter().map(|file| file.bytes).sum();
+    let handle = match open_whole(&folder, &files) {
+        Some((report, shards)) => Handle(Arc::new(Shared::new(report, shards, true, bytes_total))),
+        None => {
+            fs::create_dir_all(&folder).map_err(DatasetError::io("make token cache", &folder))?;
+            let report = new_report(&files, notes);
+            let shared = Arc::new(Shared::new(report, Vec::new(), false, bytes_total));
+            start(files, settings.clone(), tokeniser.clone(), folder, shared.clone())?;
+            Handle(shared)
+        }
+    };
+    let shared = &handle.0;
+    loop {
+        let (shards, is_complete) = shared.blocks()?;
+        progress(Progress { bytes_read: shared.position.load(Ordering::Relaxed).min(bytes_total), bytes_total });
+        if is_complete || (!whole && !shards.is_empty()) {
+            break;
+        }
+        shared.wait_for_more(if whole { usize::MAX } else { shards.len() }, Duration::from_millis(100));
+    }
+    Ok(handle)
+}
+
+fn new_report(files: &[DataFile], notes: Vec<String>) -> DataReport {
+    let files = files.iter().map(|file| FileReport {
+        path: file.path.clone(),
+        bytes: file.bytes,
+        format: String::new(),
+        unused_fields: Vec::new(),
+        rows_read: 0,
+    });
+    DataReport { files: files.collect(), notes, ..DataReport::default() }
+}
+
+/// A complete cache, if there is one and all of it is whole.
+fn open_whole(folder: &Path, files: &[DataFile]) -> Option<(DataReport, Vec<Shard>)> {
+    let manifest = fs::read(folder.join("manifest.json")).ok()?;
+    let (mut report, shard_rows): (DataReport, Vec<u64>) = serde_json::from_slice(&manifest).ok()?;
+    let mut shards = Vec::with_capacity(shard_rows.len());
+    for (at, &rows) in shard_rows.iter().enumerate() {
+        let shard = Shard::open(&folder.join(shard_name(at)))?;
+        if shard.row_count() != rows {
+            return None;
+        }
+        shards.push(shard);
+    }
+    if report.files.len() != files.len() {
+        return None;
+    }
+    // The same content may lie elsewhere by now.
+    for (entry, file) in report.files.iter_mut().zip(files) {
+        entry.path.clone_from(&file.path);
+    }
+    Some((report, shards))
+}
+
+pub(super) fn shard_name(block: usize) -> String {
+    format!("block-{block:05}.tokens")
+}
+
+/// Writes the manifest that makes a cache complete.
+pub(super) fn write_manifest(folder: &Path, report: &DataReport, shard_rows: &[u64]) -> Result<(), DatasetError> {
+    let path = folder.join("manifest.json");
+    let temporary = folder.join(format!("manifest.{}.tmp", std::process::id()));
+    let io = || DatasetError::io("write token cache", &path);
+    let text = serde_json::to_vec(&(report, shard_rows)).expect("a report has only string keys");
+    fs::write(&temporary, text).map_err(io())?;
+    fs::rename(&temporary, &path).map_err(io())
+}
+
+/// Starts the threads of the preparation.
+fn start(
+    files: Vec<DataFile>,
+    settings: DataSettings,
+    tokeniser: Arc<Tokeniser>,
+    folder: PathBuf,
+    shared: Arc<Shared>,
+) -> Result<(), DatasetError> {
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(settings.threads)
+        .thread_name(|at| format!("tokenise-{at}"))
+        .build()
+        .map_err(|error| DatasetError::Settings(format!("threads={}: {error}", settings.threads)))?;
+    let (sender, receiver) = sync_channel(2);
+    let reading = shared.clone();
+    let columns = settings.columns.clone();
+    let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
+        let started = thread::Builder::new().name(name.to_string()).spawn(work);
+        started.map(|_| ()).map_err(DatasetError::io("start thread for", &folder))
+    };
+    let make_folder = folder.clone();
+    spawn(
+        "data-read",
+        Box::new(move || {
+            let found = FoundRows::new(files, columns, reading.position.clone());
+            read_all(found, &sender, &reading);
+        }),
+    )?;
+    spawn(
+        "data-write",
+        Box::new(move || {
+            let made = write_all(&receiver, &pool, &settings, &tokeniser, &make_folder, &shared);
+            if let Err(error) = made {
+                shared.fail(error);
+            }
+        }),
+    )
+}
+
+type Chunk = Result<Vec<FoundRow>, DatasetError>;
+
+/// Reads rows into chunks until the end, an error, or nobody listens any more.
+fn read_all(mut found: FoundRows, sender: &SyncSender<Chunk>, shared: &Shared) {
+    let mut chunk = Vec::new();
+    let mut bytes = 0;
+    loop {
+        let next = found.next();
+        let is_end = !matches!(next, Ok(Some(_)));
+        match next {
+            Ok(Some(row)) => {
+                bytes += row.row.bytes;
+                chunk.push(row);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                // Rows before the error are still sent, so that their problems are known.
+                let _ = sender.send(Ok(std::mem::take(&mut chunk)));
+                let _ = sender.send(Err(error));
+                return;
+            }
+        }
+        if is_end || chunk.len() >= CHUNK_ROWS || bytes >= CHUNK_BYTES {
+            bytes = 0;
+            if sender.send(Ok(std::mem::take(&mut chunk))).is_err() || is_end || shared.is_cancelled() {
+                return;
+            }
+        }
+    }
+}
+
+fn write_all(
+    receiver: &Receiver<Chunk>,
+    pool: &rayon::ThreadPool,
+    settings: &DataSettings,
+    tokeniser: &Tokeniser,
+    folder: &Path,
+    shared: &Shared,
+) -> Result<(), DatasetError> {
+    let mut writer = Writer::new(settings, tokeniser, folder, shared);
+    for chunk in receiver {
+        let chunk = chunk?;
+        if shared.is_cancelled() {
+            return Ok(());
+        }
+        let outcomes: Vec<Outcome> = pool.install(|| chunk.par_iter().map(|row| work(row, tokeniser)).collect());
+        for (row, outcome) in chunk.iter().zip(outcomes) {
+            writer.add(row, outcome)?;
+        }
+    }
+    if shared.is_cancelled() { Ok(()) } else { writer.finish() }
+}
+
+/// One row to tokens.
+fn work(found: &FoundRow, tokeniser: &Tokeniser) -> Outcome {
+    let bad = |problem: Problem| {
+        let excerpt = match &found.row.payload {
+            crate::read::Payload::Json(bytes) => crate::problem::excerpt(bytes),
+            crate::read::Payload::Value(value) => crate::problem::excerpt(value.to_string().as_bytes()),
+            _ => String::new(),
+        };
+        Outcome::Bad(problem, excerpt)
+    };
+    match found.read() {
+        Read::Bad(problem, excerpt) => Outcome::Bad(problem, excerpt),
+        Read::Piece(piece) => match tokeniser.document(&piece.text, !piece.continues, piece.is_last) {
+            Ok(ids) => Outcome::Document { ids, continues: piece.continues, is_last: piece.is_last, hash: None },
+            Err(problem) => bad(problem),
+        },
+        Read::Sample(converted) => match converted.sample {
+            Sample::Document(text) => match tokeniser.document(&text, true, true) {
+                Ok(ids) => Outcome::Document { ids, continues: false, is_last: true, hash: Some(text_hash(&text)) },
+                Err(problem) => bad(problem),
+            },
+            Sample::Conversation(conversation) => match tokeniser.conversation(&conversation) {
+                Ok(rows) => Outcome::Conversation { rows, rejected_answers: converted.rejected_answers },
+                Err(problem) => bad(problem),
+            },
+        },
+    }
+}

@@ -1,0 +1,249 @@
+//! The one place where rows become blocks: counts, copies, windows of unpacked documents, and the
+//! end of a block, all in file order.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::path::{Path, PathBuf};
+
+use apertis_domain::recipe::OnBadRow;
+
+use super::make::{Outcome, shard_name, write_manifest};
+use super::shard::{Shard, ShardWriter, TokenRow};
+use super::shared::Shared;
+use super::tokenise::{Tokeniser, target_count};
+use crate::error::DatasetError;
+use crate::problem::{Problem, RowProblem, RowSource};
+use crate::report::DataReport;
+use crate::rows::FoundRow;
+use crate::settings::{BLOCK_ROWS, DataSettings, Duplicates};
+
+/// Hashes of rows kept to find copies: 24 MiB at most, whatever the size of the data.
+const HASHES_MAX: usize = 1 << 20;
+
+/// Rows in, blocks out.
+pub(super) struct Writer<'a> {
+    settings: &'a DataSettings,
+    tokeniser: &'a Tokeniser,
+    folder: &'a Path,
+    shared: &'a Shared,
+    report: DataReport,
+    shard: Option<ShardWriter>,
+    shard_rows: Vec<u64>,
+    block_bytes: u64,
+    hashes: HashSet<u64, BuildHasherDefault<TakenAsIs>>,
+    document: OpenDocument,
+}
+
+/// The document whose pieces are arriving.
+#[derive(Default)]
+struct OpenDocument {
+    source: Option<RowSource>,
+    length: u64,
+    /// Tokens of an unpacked document that do not fill a window yet.
+    pending: Vec<u32>,
+    pending_continues: bool,
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(settings: &'a DataSettings, tokeniser: &'a Tokeniser, folder: &'a Path, shared: &'a Shared) -> Self {
+        Self {
+            settings,
+            tokeniser,
+            folder,
+            shared,
+            report: shared.report(),
+            shard: None,
+            shard_rows: Vec::new(),
+            block_bytes: 0,
+            hashes: HashSet::default(),
+            document: OpenDocument::default(),
+        }
+    }
+
+    pub(super) fn add(&mut self, found: &FoundRow, outcome: Outcome) -> Result<(), DatasetError> {
+        let source = found.row.source;
+        let file = &mut self.report.files[source.file as usize];
+        if file.format.is_empty() && !matches!(outcome, Outcome::Bad(..)) {
+            file.format = found.format.name.words().to_string();
+            file.unused_fields.clone_from(&found.format.unused);
+            self.report.has_rows |= !found.format.is_text() || !self.tokeniser.rendering.packing;
+        }
+        let continues = matches!(outcome, Outcome::Document { continues: true, .. });
+        if !continues {
+            file.rows_read += 1;
+            self.report.rows_read += 1;
+        }
+        self.block_bytes += found.row.bytes;
+        match outcome {
+            Outcome::Bad(problem, excerpt) => self.refuse(source, problem, &excerpt)?,
+            Outcome::Conversation { rows, rejected_answers } => {
+                if rows.must_stop {
+                    let detail = format!("{} tokens, at most {} allowed", rows.length, self.settings.max_length);
+                    return Err(self.stop(source, RowProblem::TooLong, detail, "too_long=stop"));
+                }
+                if self.is_left_out_copy(source, rows.hash) {
+                    return Ok(());
+                }
+                let statistics = &mut self.report.statistics;
+                statistics.rejected_answers += rejected_answers;
+                statistics.add_length(rows.length, source);
+                for row in &rows.rows {
+                    self.push(row, source)?;
+                }
+            }
+            Outcome::Document { ids, continues, is_last, hash } => {
+                if let Some(hash) = hash
+                    && self.is_left_out_copy(source, hash)
+                {
+                    return Ok(());
+                }
+                self.add_document(ids, continues, is_last, source)?;
+            }
+        }
+        let is_full = |shard: &ShardWriter| shard.row_count() >= BLOCK_ROWS as u64;
+        if self.shard.as_ref().is_some_and(|shard| self.block_bytes >= self.settings.block_bytes || is_full(shard))
+            && let Some(shard) = self.end_block(true)?
+        {
+            self.shared.publish(shard, self.report.clone());
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, source: RowSource, problem: Problem, excerpt: &str) -> Result<(), DatasetError> {
+        if self.settings.on_bad_row == OnBadRow::Stop && problem.kind.is_fault() {
+            return Err(self.stop(source, problem.kind, problem.detail, "on_bad_row=stop"));
+        }
+        self.report.problems.add(source, problem, excerpt);
+        Ok(())
+    }
+
+    fn stop(&self, source: RowSource, kind: RowProblem, detail: String, because: &'static str) -> DatasetError {
+        let path = self.report.files.get(source.file as usize).map_or_else(PathBuf::new, |file| file.path.clone());
+        DatasetError::BadRow { path, line: source.line, code: kind.code(), detail, because }
+    }
+
+    /// Counts a copy of an earlier row; true when it is to be left out.
+    fn is_left_out_copy(&mut self, source: RowSource, hash: u64) -> bool {
+        let statistics = &mut self.report.statistics;
+        let is_copy = if self.hashes.len() < HASHES_MAX { !self.hashes.insert(hash) } else { self.hashes.contains(&hash) };
+        if self.hashes.len() < HASHES_MAX {
+            statistics.rows_compared += 1;
+        }
+        if !is_copy {
+            return false;
+        }
+        statistics.duplicate_rows += 1;
+        let is_left_out = self.settings.duplicates == Duplicates::Skip;
+        if is_left_out {
+            let problem = Problem::new(RowProblem::Duplicate, "an exact copy of an earlier row");
+            self.report.problems.add(source, problem, "");
+        }
+        is_left_out
+    }
+
+    fn add_document(&mut self, ids: Vec<u32>, continues: bool, is_last: bool, source: RowSource) -> Result<(), DatasetError> {
+        if !continues {
+            self.document = OpenDocument { source: Some(source), ..OpenDocument::default() };
+        }
+        self.document.length += ids.len() as u64;
+        if self.tokeniser.rendering.packing {
+            if !ids.is_empty() {
+                self.push(&TokenRow { ids, mask: None, continues, cut_tokens: 0 }, source)?;
+            }
+        } else {
+            self.document.pending.extend(ids);
+            self.push_windows(is_last, source)?;
+        }
+        if is_last {
+            let length = u32::try_from(self.document.length).unwrap_or(u32::MAX);
+            self.report.statistics.add_length(length, self.document.source.unwrap_or(source));
+        }
+        Ok(())
+    }
+
+    /// Cuts the open document into windows; the rest waits unless the document ends.
+    fn push_windows(&mut self, is_last: bool, source: RowSource) -> Result<(), DatasetError> {
+        let length = self.tokeniser.rendering.max_length;
+        let pending = std::mem::take(&mut self.document.pending);
+        let mut windows = pending.chunks(length).peekable();
+        while let Some(window) = windows.next() {
+            if windows.peek().is_none() && !is_last && window.len() < length {
+                self.document.pending = window.to_vec();
+                break;
+            }
+            let continues = self.document.pending_continues;
+            self.push(&TokenRow { ids: window.to_vec(), mask: None, continues, cut_tokens: 0 }, source)?;
+            self.document.pending_continues = true;
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, row: &TokenRow, source: RowSource) -> Result<(), DatasetError> {
+        let shard = match &mut self.shard {
+            Some(shard) => shard,
+            empty => {
+                let path = self.folder.join(shard_name(self.shard_rows.len()));
+                empty.insert(ShardWriter::create(&path, self.tokeniser.tokenizer.largest_id() as usize + 1)?)
+            }
+        };
+        shard.push(row, source)?;
+        let statistics = &mut self.report.statistics;
+        statistics.token_rows += 1;
+        statistics.tokens += row.ids.len() as u64;
+        statistics.target_tokens += target_count(row) as u64;
+        statistics.cut_tokens += u64::from(row.cut_tokens);
+        statistics.cut_rows += u64::from(row.cut_tokens > 0);
+        Ok(())
+    }
+
+    /// Makes the open block whole, if there is one.
+    fn end_block(&mut self, is_full: bool) -> Result<Option<Shard>, DatasetError> {
+        let Some(shard) = self.shard.take() else {
+            return Ok(None);
+        };
+        let path = shard.finish(self.block_bytes, is_full)?;
+        let Some(shard) = Shard::open(&path) else {
+            let source = std::io::Error::other("it cannot be read back");
+            return Err(DatasetError::io("read token cache", &path)(source));
+        };
+        self.shard_rows.push(shard.row_count());
+        self.block_bytes = 0;
+        Ok(Some(shard))
+    }
+
+    pub(super) fn finish(mut self) -> Result<(), DatasetError> {
+        let last = self.end_block(false)?;
+        if self.shard_rows.is_empty() {
+            let summary = self.report.problems.summary();
+            return Err(DatasetError::NoUsableRows { rows_read: self.report.rows_read, summary });
+        }
+        let statistics = &self.report.statistics;
+        if statistics.rows_compared < statistics.rows && self.hashes.len() == HASHES_MAX {
+            self.report.notes.push(format!("copies were looked for among the first {HASHES_MAX} different rows"));
+        }
+        self.report.is_complete = true;
+        write_manifest(self.folder, &self.report, &self.shard_rows)?;
+        self.shared.finish(last, self.report);
+        Ok(())
+    }
+}
+
+/// The keys are hashes already.
+#[derive(Default)]
+struct TakenAsIs(u64);
+
+impl Hasher for TakenAsIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
+        }
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
+    }
+}
