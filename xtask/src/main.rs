@@ -1,3 +1,33 @@
 //! Everything a developer runs: demo, test, check, bench, generate, tidy.
 
-fn main() {}
+mod corpus;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> Result<()> {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["generate", "corpus", ..] => corpus::run(&root(), &arguments[2..]),
+        _ => bail!("xtask: expected `generate corpus`, found `{}`", words.join(" ")),
+    }
+}
+
+/// The root of the workspace, wherever the command was called.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().map_or_else(|| here.to_path_buf(), Path::to_path_buf)
+}
