@@ -150,6 +150,6 @@ fn run_stages<K: MicroKernel>(context: &Context, scratch: &mut Scratch, stages: 
         let (stage, task) = &tiles[index];
         // SAFETY: packing is done, the instruction set is that of the context, and tasks cover
         // disjoint blocks of disjoint outputs.
-        unsafe { stages[*stage].compute::<K>(task, words) };
+        unsafe { stages[*stage].compute::<K>(set, task, words) };
     });
 }

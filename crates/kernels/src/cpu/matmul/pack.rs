@@ -48,36 +48,6 @@ fn pair<T: PackElement>(low: T, high: T) -> u32 {
     low.bf16_bits() | high.bf16_bits() << 16
 }
 
-/// One word of each column from a row of the source.
-#[inline(always)]
-fn singles_across<T: PackElement>(words: &mut [u32], row: &[T]) {
-    let (word_blocks, word_rest) = words.as_chunks_mut::<BLOCK>();
-    let (blocks, rest) = row.as_chunks::<BLOCK>();
-    for (words, elements) in word_blocks.iter_mut().zip(blocks) {
-        for lane in 0..BLOCK {
-            words[lane] = single(elements[lane]);
-        }
-    }
-    for (word, &element) in word_rest.iter_mut().zip(rest) {
-        *word = single(element);
-    }
-}
-
-/// One word of each column from two rows of the source.
-#[inline(always)]
-fn pairs_across<T: PackElement>(words: &mut [u32], low: &[T], high: &[T]) {
-    let (word_blocks, word_rest) = words.as_chunks_mut::<BLOCK>();
-    let ((low_blocks, low_rest), (high_blocks, high_rest)) = (low.as_chunks::<BLOCK>(), high.as_chunks::<BLOCK>());
-    for ((words, low), high) in word_blocks.iter_mut().zip(low_blocks).zip(high_blocks) {
-        for lane in 0..BLOCK {
-            words[lane] = pair(low[lane], high[lane]);
-        }
-    }
-    for ((word, &low), &high) in word_rest.iter_mut().zip(low_rest).zip(high_rest) {
-        *word = pair(low, high);
-    }
-}
-
 /// Words along k from one row of the source.
 #[inline(always)]
 fn words_along<T: PackElement>(words: &mut [u32], row: &[T], kind: WordKind) {
@@ -101,49 +71,84 @@ pub(super) struct Across<'a, T> {
     pub(super) kind: WordKind,
 }
 
+/// Columns that are packed at once; vectors of every micro-kernel are a multiple.
+const STEP: usize = 8;
+
 vectorized! {
-    /// Packs the words `range` of all columns. `out` is where the panels begin.
-    fn pack_across_body<T: PackElement>(source: &Across<'_, T>, panels: &Panels, range: Range<usize>, out: *mut u32) {
+    /// See [`pack_across`].
+    fn pack_across_body<T: PackElement>(
+        source: &Across<'_, T>,
+        panels: &Panels,
+        panel_range: Range<usize>,
+        word_range: Range<usize>,
+        out: *mut u32,
+    ) {
         let words = source.elements.div_ceil(source.kind.elements());
-        let panel_lanes = panels.lanes();
-        for word in range {
-            let first_k = word * source.kind.elements();
-            let low = &source.data[first_k * source.k_stride..][..panels.columns];
-            let high = (source.kind == WordKind::Pair && first_k + 1 < source.elements)
-                .then(|| &source.data[(first_k + 1) * source.k_stride..][..panels.columns]);
-            for index in 0..panels.count() {
+        let zeros = [T::default(); STEP];
+        // A few rows at a time: their pages and lines stay at hand from one panel to the next.
+        for first_word in word_range.clone().step_by(BLOCK) {
+            for index in panel_range.clone() {
                 let (first, vectors) = panels.panel(index);
-                let width = vectors * panel_lanes;
-                let count = width.min(panels.columns - first);
-                // SAFETY: a panel takes `width * words` words at `first * words`, all inside the
-                // memory that the driver set aside for these panels.
-                let target = unsafe { std::slice::from_raw_parts_mut(out.add(first * words + word * width), width) };
-                let (filled, padding) = target.split_at_mut(count);
-                match (source.kind, high) {
-                    (WordKind::Single, _) => singles_across(filled, &low[first..first + count]),
-                    (WordKind::Pair, Some(high)) => pairs_across(filled, &low[first..first + count], &high[first..first + count]),
-                    (WordKind::Pair, None) => {
-                        filled.iter_mut().zip(&low[first..first + count]).for_each(|(word, &element)| *word = element.bf16_bits());
+                let width = vectors * panels.lanes();
+                for word in first_word..word_range.end.min(first_word + BLOCK) {
+                    let first_k = word * source.kind.elements();
+                    let low_row = &source.data[first_k * source.k_stride..][..panels.columns];
+                    let high_row = match source.kind == WordKind::Pair && first_k + 1 < source.elements {
+                        true => &source.data[(first_k + 1) * source.k_stride..][..panels.columns],
+                        false => &[],
+                    };
+                    let mut target = out.wrapping_add(first * words + word * width);
+                    for column in (first..first + width).step_by(STEP) {
+                        let low = step(low_row, column, &zeros);
+                        let words = match source.kind {
+                            WordKind::Single => low.map(single),
+                            WordKind::Pair => {
+                                let high = step(high_row, column, &zeros);
+                                std::array::from_fn(|lane| pair(low[lane], high[lane]))
+                            }
+                        };
+                        // SAFETY: a panel takes `width * words` words at `first * words`, all
+                        // inside the memory that the driver set aside for it.
+                        unsafe { target.cast::<[u32; STEP]>().write(words) };
+                        target = target.wrapping_add(STEP);
                     }
                 }
-                padding.fill(0);
             }
         }
     }
 }
 
-/// Packs the words `range` of all columns of a source whose columns lie side by side.
+/// The elements of a row from `column` on, zeros beyond its end.
+#[inline(always)]
+fn step<T: PackElement>(row: &[T], column: usize, zeros: &[T; STEP]) -> [T; STEP] {
+    match row.get(column..column + STEP) {
+        Some(elements) => *elements.first_chunk().expect("the slice has this length"),
+        None => edge_step(row, column, zeros),
+    }
+}
+
+#[cold]
+fn edge_step<T: PackElement>(row: &[T], column: usize, zeros: &[T; STEP]) -> [T; STEP] {
+    let mut elements = *zeros;
+    let rest = row.get(column..).unwrap_or(&[]);
+    elements.iter_mut().zip(rest).for_each(|(place, &element)| *place = element);
+    elements
+}
+
+/// Packs some words of some panels of a source whose columns lie side by side.
 ///
 /// # Safety
-/// `out` has room for `panels.padded_columns() * words`; no one else uses these words of it.
+/// `out`, where the first of all panels would begin, has room for the panels of `panel_range`;
+/// no one else uses these words of it.
 pub(super) unsafe fn pack_across<T: PackElement>(
     set: InstructionSet,
     source: &Across<'_, T>,
     panels: &Panels,
-    range: Range<usize>,
+    panel_range: Range<usize>,
+    word_range: Range<usize>,
     out: *mut u32,
 ) {
-    pack_across_body(set, source, panels, range, out);
+    pack_across_body(set, source, panels, panel_range, word_range, out);
 }
 
 /// A source whose elements along k lie side by side: element (k, c) is at `c * column_stride + k`.
@@ -201,7 +206,8 @@ vectorized! {
 /// Packs the panels `range` of a source whose elements along k lie side by side.
 ///
 /// # Safety
-/// `out` has room for `panels.padded_columns() * words`; no one else uses these panels of it.
+/// `out`, where the first of all panels would begin, has room for the panels of `range`; no one
+/// else uses these words of it.
 pub(super) unsafe fn pack_along<T: PackElement>(
     set: InstructionSet,
     source: &Along<'_, T>,
@@ -232,7 +238,7 @@ pub(super) unsafe fn pack_along<T: PackElement>(
                 // SAFETY: both blocks are inside source (16 columns of 16 words, checked above, or
                 // the local block) and target (the panel's `width * words` words).
                 unsafe {
-                    let to = out.add(first * words + first_word * width + lane);
+                    let to = out.wrapping_add(first * words + first_word * width + lane);
                     turn_block(set, from, stride_bytes, to, width, word_count, lanes);
                 }
             }

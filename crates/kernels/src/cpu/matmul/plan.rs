@@ -13,10 +13,21 @@ const CHUNK_WORDS: usize = 1 << 20;
 const TASK_WORDS_MAX: usize = 6 << 20;
 /// Word products below which a task is not worth a thread's attention.
 const TASK_WORDS_MIN: usize = 1 << 18;
-/// Columns of a task: its packed block is read again for every few rows.
+/// Columns of a task whose sums are long.
 const TASK_COLUMNS: usize = 192;
+/// Words of the right operand of a task: short sums take more columns, to write whole rows.
+const TASK_RIGHT_WORDS: usize = 48 << 10;
 /// Words of the left operand of a task, which is read once a panel.
 const TASK_LEFT_WORDS: usize = 96 << 10;
+
+/// Rows up to which a task takes all of them and packs its panels itself.
+const BY_TASK_ROWS: usize = 64;
+/// Panels from which on the same is done for any number of rows: there are enough tasks.
+const BY_TASK_PANELS: usize = 64;
+/// Words that a task packs at once: they stay in the second-level cache.
+const BY_TASK_WORDS: usize = 128 << 10;
+/// Packing a panel costs as much as computing this many rows.
+const PACK_COST_ROWS: usize = 6;
 
 /// What 32 bits of a packed operand hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,40 +53,41 @@ impl WordKind {
 pub(super) struct Panels {
     pub(super) columns: usize,
     lanes: usize,
-    vectors: usize,
+    count: usize,
+    /// Vectors of the narrower panels, and how many panels have one more.
+    narrow: usize,
+    wider: usize,
 }
 
 impl Panels {
     pub(super) fn new(columns: usize, lanes: usize, vectors: usize) -> Panels {
-        Panels { columns, lanes, vectors }
+        let all = columns.div_ceil(lanes);
+        let count = all.div_ceil(vectors);
+        Panels { columns, lanes, count, narrow: all / count.max(1), wider: all % count.max(1) }
     }
 
     /// Columns of a vector.
+    #[inline(always)]
     pub(super) fn lanes(&self) -> usize {
         self.lanes
     }
 
-    /// Vectors that cover the columns.
-    fn all_vectors(&self) -> usize {
-        self.columns.div_ceil(self.lanes)
-    }
-
     /// Columns with those that fill the last vector.
     pub(super) fn padded_columns(&self) -> usize {
-        self.all_vectors() * self.lanes
+        self.columns.next_multiple_of(self.lanes)
     }
 
     /// Number of panels.
+    #[inline(always)]
     pub(super) fn count(&self) -> usize {
-        self.all_vectors().div_ceil(self.vectors)
+        self.count
     }
 
     /// First column of a panel and its width in vectors: the first panels are one vector wider.
+    #[inline(always)]
     pub(super) fn panel(&self, index: usize) -> (usize, usize) {
-        let (all, count) = (self.all_vectors(), self.count());
-        let (narrow, wider) = (all / count, all % count);
-        let first = index * narrow + index.min(wider);
-        (first * self.lanes, narrow + usize::from(index < wider))
+        let first = index * self.narrow + index.min(self.wider);
+        (first * self.lanes, self.narrow + usize::from(index < self.wider))
     }
 }
 
@@ -169,7 +181,18 @@ pub(super) struct Chunk {
     /// Rows and columns of the largest chunk: packed operands that serve several chunks stay put.
     pub(super) capacity: (usize, usize),
     pub(super) packs_left: bool,
-    pub(super) packs_right: bool,
+    pub(super) right: RightPacking,
+}
+
+/// When the right operand is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RightPacking {
+    /// Before the tiles of the chunk, for all tasks.
+    Ahead,
+    /// By each task, a panel at a time.
+    ByTask,
+    /// It still lies there from the chunk before.
+    Done,
 }
 
 /// Rows and columns of micro-kernel blocks.
@@ -180,10 +203,16 @@ pub(super) struct KernelShape {
     pub(super) vectors: usize,
 }
 
+/// Whether each task packs the panels it needs by itself, because it computes all rows of them.
+fn packs_by_task(m: usize, n: usize, shape: KernelShape) -> bool {
+    m <= BY_TASK_ROWS || n >= BY_TASK_PANELS * shape.lanes * shape.vectors
+}
+
 /// Chunks of an m × n output for one pass.
 pub(super) fn chunks(m: usize, n: usize, pieces: &[Piece], shape: KernelShape) -> Vec<Chunk> {
     let left_words: usize = pieces.iter().map(Piece::left_words).sum();
-    let right_words: usize = pieces.iter().map(Piece::words).sum();
+    let by_task = packs_by_task(m, n, shape) && m * left_words <= CHUNK_WORDS;
+    let right_words: usize = if by_task { 0 } else { pieces.iter().map(Piece::words).sum() };
     let rows = even_part(m, CHUNK_WORDS / left_words.max(1), shape.lanes);
     let columns = even_part(n, CHUNK_WORDS / right_words.max(1), shape.lanes * shape.vectors);
     let mut chunks = Vec::with_capacity(m.div_ceil(rows) * n.div_ceil(columns));
@@ -194,7 +223,11 @@ pub(super) fn chunks(m: usize, n: usize, pieces: &[Piece], shape: KernelShape) -
                 columns: first_column..n.min(first_column + columns),
                 capacity: (rows, columns),
                 packs_left: first_column == 0,
-                packs_right: first_row == 0 || columns < n,
+                right: match by_task {
+                    true => RightPacking::ByTask,
+                    false if first_row == 0 || columns < n => RightPacking::Ahead,
+                    false => RightPacking::Done,
+                },
             });
         }
     }
@@ -202,14 +235,21 @@ pub(super) fn chunks(m: usize, n: usize, pieces: &[Piece], shape: KernelShape) -
 }
 
 /// Rows and panels of one task of a chunk.
-pub(super) fn task_size(rows: usize, panels: &Panels, words: usize, shape: KernelShape) -> (usize, usize) {
+pub(super) fn task_size(rows: usize, panels: &Panels, words: usize, right: RightPacking, shape: KernelShape) -> (usize, usize) {
     let words = words.max(1);
+    if right == RightPacking::ByTask {
+        let panel_cost = (rows + PACK_COST_ROWS) * words * shape.lanes * shape.vectors;
+        let wanted = (panel_cost * panels.count() / 16).clamp(TASK_WORDS_MIN, TASK_WORDS_MAX);
+        let panels_max = (BY_TASK_WORDS / (words * shape.lanes * shape.vectors)).max(1);
+        return (rows, (wanted / panel_cost).clamp(1, panels_max));
+    }
     let total = rows * panels.columns * words;
     let wanted = (total / 8).clamp(TASK_WORDS_MIN, TASK_WORDS_MAX);
     let panel_width = shape.lanes * shape.vectors;
-    let task_columns = panels.columns.min(TASK_COLUMNS);
+    let columns_max = TASK_COLUMNS.max(TASK_RIGHT_WORDS / words);
+    let task_columns = panels.columns.min(columns_max);
     let task_rows = even_part(rows, (wanted / (task_columns * words)).min(TASK_LEFT_WORDS / words), shape.rows);
-    let task_panels = (wanted / (task_rows * words) / panel_width).clamp(1, TASK_COLUMNS.div_ceil(panel_width));
+    let task_panels = (wanted / (task_rows * words) / panel_width).clamp(1, columns_max.div_ceil(panel_width));
     let count = panels.count().div_ceil(task_panels);
     (task_rows, panels.count().div_ceil(count))
 }

@@ -15,15 +15,25 @@ pub(super) struct Scratch {
 }
 
 thread_local! {
-    static IDLE: Cell<Scratch> = Cell::default();
+    static CALL: Cell<Scratch> = Cell::default();
+    static TASK: Cell<Scratch> = Cell::default();
 }
 
 impl Scratch {
-    /// Runs `work` with the memory of this thread. A nested call finds it taken and brings its own.
+    /// Runs `work` with the memory of this thread for whole calls. A nested call finds it taken
+    /// and brings its own.
     pub(super) fn with<R>(work: impl FnOnce(&mut Scratch) -> R) -> R {
-        let mut scratch = IDLE.take();
+        let mut scratch = CALL.take();
         let result = work(&mut scratch);
-        IDLE.set(scratch);
+        CALL.set(scratch);
+        result
+    }
+
+    /// Runs `work` with the memory of this thread for one task of a call.
+    pub(super) fn with_task<R>(work: impl FnOnce(&mut Scratch) -> R) -> R {
+        let mut scratch = TASK.take();
+        let result = work(&mut scratch);
+        TASK.set(scratch);
         result
     }
 
