@@ -6,6 +6,7 @@
 pub mod backend;
 pub mod context;
 pub mod cpu;
+pub mod deferred;
 pub mod dtype;
 pub mod instruction_set;
 pub mod tensor;
@@ -16,6 +17,7 @@ pub use backend::{
 };
 pub use context::Context;
 pub use cpu::CpuBackend;
+pub use deferred::DeferredBackend;
 pub use dtype::{Dtype, Element};
 pub use instruction_set::InstructionSet;
 pub use tensor::{BufferId, Owned, Tensor};
