@@ -66,11 +66,12 @@ pub(super) fn list<S: AsRef<str>>(items: &[S]) -> String {
     }
 }
 
-/// The text with its first letter in upper case.
+/// The text with its first letter, perhaps behind a quotation mark, in upper case.
 pub(super) fn capital(text: &str) -> String {
-    let mut letters = text.chars();
+    let start = text.find(char::is_alphanumeric).unwrap_or(0);
+    let mut letters = text[start..].chars();
     match letters.next() {
-        Some(first) => first.to_uppercase().chain(letters).collect(),
+        Some(first) => text[..start].chars().chain(first.to_uppercase()).chain(letters).collect(),
         None => String::new(),
     }
 }
