@@ -1,6 +1,7 @@
 //! Everything a developer runs: demo, test, check, bench, generate, tidy.
 
 mod corpus;
+mod references;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -22,7 +23,8 @@ fn run(arguments: &[String]) -> Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["generate", "corpus", ..] => corpus::run(&root(), &arguments[2..]),
-        _ => bail!("xtask: expected `generate corpus`, found `{}`", words.join(" ")),
+        ["references", ..] => references::run(&root(), &arguments[1..]),
+        _ => bail!("xtask: expected `generate corpus` or `references`, found `{}`", words.join(" ")),
     }
 }
 
