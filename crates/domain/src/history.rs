@@ -5,13 +5,7 @@ use crate::event::{Event, EventKind};
 /// Whether an event is a point of the curves, which a later resume or rewind can supersede.
 /// Decisions are not: they hold from their step on, and a resumed run repeats them.
 pub fn is_point(kind: &EventKind) -> bool {
-    matches!(
-        kind,
-        EventKind::StepFinished(_)
-            | EventKind::Evaluated(_)
-            | EventKind::CheckpointSaved(_)
-            | EventKind::Sampled(_)
-    )
+    matches!(kind, EventKind::StepFinished(_) | EventKind::Evaluated(_) | EventKind::CheckpointSaved(_) | EventKind::Sampled(_))
 }
 
 /// Whether an event is a decision taken from time, memory or a person, which applies from its
@@ -19,10 +13,7 @@ pub fn is_point(kind: &EventKind) -> bool {
 pub fn is_decision(kind: &EventKind) -> bool {
     matches!(
         kind,
-        EventKind::BatchSkipped(_)
-            | EventKind::ScheduleReplanned(_)
-            | EventKind::LearningRateChanged(_)
-            | EventKind::MicroBatchHalved(_)
+        EventKind::BatchSkipped(_) | EventKind::ScheduleReplanned(_) | EventKind::LearningRateChanged(_) | EventKind::MicroBatchHalved(_)
     )
 }
 
@@ -60,18 +51,10 @@ pub fn standing<'a>(events: impl IntoIterator<Item = &'a Event>) -> Vec<bool> {
 /// The events that stand, in order.
 pub fn standing_events(events: &[Event]) -> Vec<&Event> {
     let stands = standing(events);
-    events
-        .iter()
-        .zip(stands)
-        .filter(|(_, stands)| *stands)
-        .map(|(event, _)| event)
-        .collect()
+    events.iter().zip(stands).filter(|(_, stands)| *stands).map(|(event, _)| event).collect()
 }
 
 /// The decisions of a log, in order: what a resumed run repeats.
 pub fn decisions(events: &[Event]) -> Vec<&Event> {
-    events
-        .iter()
-        .filter(|event| is_decision(&event.kind))
-        .collect()
+    events.iter().filter(|event| is_decision(&event.kind)).collect()
 }

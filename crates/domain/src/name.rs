@@ -37,20 +37,14 @@ impl FromStr for RunName {
             "expected at most 80 characters"
         } else if text.starts_with(['.', '-']) || text.ends_with('.') {
             "expected a letter or digit at both ends"
-        } else if !text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-        {
+        } else if !text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
             "expected only letters, digits, `-`, `_` and `.`"
         } else if is_device_name(text) {
             "expected another name: Windows keeps this one for a device"
         } else {
             return Ok(RunName(text.to_owned()));
         };
-        Err(RunNameError {
-            found: text.to_owned(),
-            reason,
-        })
+        Err(RunNameError { found: text.to_owned(), reason })
     }
 }
 
@@ -62,10 +56,7 @@ impl fmt::Display for RunName {
 
 fn is_device_name(text: &str) -> bool {
     let stem = text.split('.').next().unwrap_or(text).to_ascii_lowercase();
-    let numbered = |prefix: &str| {
-        stem.strip_prefix(prefix)
-            .is_some_and(|rest| rest.len() == 1 && ("1"..="9").contains(&rest))
-    };
+    let numbered = |prefix: &str| stem.strip_prefix(prefix).is_some_and(|rest| rest.len() == 1 && ("1"..="9").contains(&rest));
     matches!(stem.as_str(), "con" | "prn" | "aux" | "nul") || numbered("com") || numbered("lpt")
 }
 
@@ -82,9 +73,7 @@ mod tests {
             check(name, true);
         }
         let long = "x".repeat(81);
-        for name in [
-            "", ".hidden", "-rf", "a/b", "a\\b", "nul", "COM1.x", "é", "a.", "a b", &long,
-        ] {
+        for name in ["", ".hidden", "-rf", "a/b", "a\\b", "nul", "COM1.x", "é", "a.", "a b", &long] {
             check(name, false);
         }
     }

@@ -75,13 +75,7 @@ impl RunState {
 
     /// Whether a worker is expected to be at work on it.
     pub fn is_active(&self) -> bool {
-        !matches!(
-            self,
-            RunState::Finished { .. }
-                | RunState::Stopped
-                | RunState::Failed { .. }
-                | RunState::Interrupted
-        )
+        !matches!(self, RunState::Finished { .. } | RunState::Stopped | RunState::Failed { .. } | RunState::Interrupted)
     }
 }
 
@@ -104,9 +98,9 @@ impl fmt::Display for RunState {
 pub struct LockFacts {
     /// Whether a process of this machine holds `worker.lock`.
     pub is_held: bool,
-    /// The host that the lock's text names, where it is not this one.
+    /// The machine that the lock's text names, where it is not this one.
     pub other_host: Option<String>,
-    /// Time since the log last grew.
+    /// Time since the worker last gave a sign.
     pub silent_ms: u64,
 }
 
@@ -137,11 +131,7 @@ pub struct LogState {
 
 impl Default for LogState {
     fn default() -> Self {
-        LogState {
-            phase: Phase::Queued,
-            before_pause: Phase::Queued,
-            has_started: false,
-        }
+        LogState { phase: Phase::Queued, before_pause: Phase::Queued, has_started: false }
     }
 }
 
@@ -188,10 +178,7 @@ impl LogState {
 
     /// Whether the log ends with an end: finished, stopped or failed.
     pub fn has_ended(&self) -> bool {
-        matches!(
-            self.phase,
-            Phase::Finished(_) | Phase::Stopped | Phase::Failed(_)
-        )
+        matches!(self.phase, Phase::Finished(_) | Phase::Stopped | Phase::Failed(_))
     }
 
     /// Whether the log ends with the run's own end, so that resuming it has nothing to do.
@@ -202,10 +189,12 @@ impl LogState {
     /// The state, given what the file system says about the worker.
     pub fn with(&self, lock: &LockFacts) -> RunState {
         if !self.has_ended() {
-            if let Some(host) = &lock.other_host {
-                return RunState::Elsewhere { host: host.clone() };
-            }
             if !lock.is_held {
+                // Whether another machine holds the lock cannot be seen from here; that its
+                // worker still writes can.
+                if let (Some(host), true) = (&lock.other_host, lock.silent_ms <= SILENCE_MAX_MS) {
+                    return RunState::Elsewhere { host: host.clone() };
+                }
                 return match self.has_started {
                     true => RunState::Interrupted,
                     false => RunState::Queued,
@@ -222,13 +211,9 @@ impl LogState {
             Phase::Training => RunState::Training,
             Phase::Evaluating => RunState::Evaluating,
             Phase::Saving => RunState::Saving,
-            Phase::Paused(reason) => RunState::Paused {
-                reason: reason.clone(),
-            },
+            Phase::Paused(reason) => RunState::Paused { reason: reason.clone() },
             Phase::Stopping => RunState::Stopping,
-            Phase::Finished(reason) => RunState::Finished {
-                reason: reason.clone(),
-            },
+            Phase::Finished(reason) => RunState::Finished { reason: reason.clone() },
             Phase::Stopped => RunState::Stopped,
             Phase::Failed(code) => RunState::Failed { code: code.clone() },
         }

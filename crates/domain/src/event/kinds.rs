@@ -147,6 +147,8 @@ kinds! {
         from_step: u64,
         /// Why the attempt before ended: signal, memory, power, stopped, finished, …
         cause: String,
+        /// Whether nobody asked for it.
+        automatic: bool,
         /// Version of the program.
         version: String,
         /// Set where that differs from the version before: numbers may differ from here on.
@@ -171,6 +173,12 @@ kinds! {
     "log_repaired" LogRepaired {
         /// How many bytes were cut.
         cut_bytes: u64,
+    }
+
+    /// A checkpoint is not what was saved, and was put aside.
+    "checkpoint_damaged" CheckpointDamaged {
+        /// Which, and what differs.
+        message: String,
     }
 
     /// The run does something else now.

@@ -66,12 +66,8 @@ impl<'de> Deserialize<'de> for Event {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut line = Map::deserialize(deserializer)?;
         let mut number = |name: &'static str| {
-            let value = line
-                .shift_remove(name)
-                .ok_or_else(|| D::Error::missing_field(name))?;
-            value
-                .as_u64()
-                .ok_or_else(|| D::Error::custom(format!("event: `{name}` expects a whole number")))
+            let value = line.shift_remove(name).ok_or_else(|| D::Error::missing_field(name))?;
+            value.as_u64().ok_or_else(|| D::Error::custom(format!("event: `{name}` expects a whole number")))
         };
         let v = number("v")?;
         let seq = number("seq")?;

@@ -10,10 +10,7 @@ impl Recipe {
     pub fn check(&self) -> Result<(), RecipeError> {
         let method = self.method.name();
         if self.data.is_empty() {
-            return Err(RecipeError::Missing {
-                field: "data",
-                method,
-            });
+            return Err(RecipeError::Missing { field: "data", method });
         }
         if self.method == Method::Scratch {
             if !self.model.is_empty() {
@@ -24,16 +21,10 @@ impl Recipe {
             }
             self.check_shape()?;
         } else if self.model.is_empty() {
-            return Err(RecipeError::Missing {
-                field: "model",
-                method,
-            });
+            return Err(RecipeError::Missing { field: "model", method });
         }
         if !self.adapter.is_empty() && self.method != Method::Lora {
-            return Err(conflict(
-                "an adapter is only trained by method=lora",
-                "leave adapter out, or merge it first: apertis merge",
-            ));
+            return Err(conflict("an adapter is only trained by method=lora", "leave adapter out, or merge it first: apertis merge"));
         }
         if self.epochs == 0.0 && self.max_steps == 0 && self.time_limit_minutes == 0.0 {
             return Err(conflict(
@@ -48,35 +39,20 @@ impl Recipe {
         let shape = &self.shape;
         if !shape.width.is_multiple_of(shape.heads) {
             return Err(conflict(
-                &format!(
-                    "model.width {} is not a multiple of model.heads {}",
-                    shape.width, shape.heads
-                ),
-                &format!(
-                    "try model.width={}",
-                    shape.width.div_ceil(shape.heads) * shape.heads
-                ),
+                &format!("model.width {} is not a multiple of model.heads {}", shape.width, shape.heads),
+                &format!("try model.width={}", shape.width.div_ceil(shape.heads) * shape.heads),
             ));
         }
         if shape.kv_heads != 0 && !shape.heads.is_multiple_of(shape.kv_heads) {
             return Err(conflict(
-                &format!(
-                    "model.heads {} is not a multiple of model.kv_heads {}",
-                    shape.heads, shape.kv_heads
-                ),
+                &format!("model.heads {} is not a multiple of model.kv_heads {}", shape.heads, shape.kv_heads),
                 "every key and value head serves the same number of heads",
             ));
         }
         if self.max_length > shape.context {
             return Err(conflict(
-                &format!(
-                    "max_length {} is longer than model.context {}",
-                    self.max_length, shape.context
-                ),
-                &format!(
-                    "set model.context={} or a smaller max_length",
-                    self.max_length
-                ),
+                &format!("max_length {} is longer than model.context {}", self.max_length, shape.context),
+                &format!("set model.context={} or a smaller max_length", self.max_length),
             ));
         }
         Ok(())
@@ -95,16 +71,13 @@ impl Recipe {
         match self.method {
             Method::Lora => 2e-4,
             Method::Full | Method::Continue | Method::Freeze => 2e-5,
-            Method::Scratch => {
-                (0.003239 - 0.0001395 * (parameter_count.max(1) as f64).ln()).clamp(1e-4, 2e-3)
-            }
+            Method::Scratch => (0.003239 - 0.0001395 * (parameter_count.max(1) as f64).ln()).clamp(1e-4, 2e-3),
         }
     }
 
     /// Warmup steps of a run of that many steps.
     pub fn warmup_steps_of(&self, total_steps: u64) -> u64 {
-        self.warmup_steps
-            .unwrap_or((self.warmup_ratio * total_steps as f64).ceil() as u64)
+        self.warmup_steps.unwrap_or((self.warmup_ratio * total_steps as f64).ceil() as u64)
     }
 
     /// How many of so many rows are held out: the fraction, at least 1 and at most 1,000, never
@@ -142,16 +115,9 @@ impl Recipe {
 /// Quotes a word for a POSIX shell where it needs it.
 fn shell_word(text: &str) -> String {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:,+@%".contains(letter);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
-    }
+    if !text.is_empty() && text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 fn conflict(message: &str, hint: &str) -> RecipeError {
-    RecipeError::Conflict {
-        message: message.to_owned(),
-        hint: hint.to_owned(),
-    }
+    RecipeError::Conflict { message: message.to_owned(), hint: hint.to_owned() }
 }

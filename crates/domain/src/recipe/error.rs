@@ -85,11 +85,7 @@ impl RecipeError {
                 Some(name) => format!("did you mean `{name}`?"),
                 None => "`apertis train --help` lists every field".to_owned(),
             }),
-            RecipeError::UnknownChoice {
-                nearest: Some(name),
-                field,
-                ..
-            } => Some(format!("did you mean {field}={name}?")),
+            RecipeError::UnknownChoice { nearest: Some(name), field, .. } => Some(format!("did you mean {field}={name}?")),
             RecipeError::NotAssignment { found } => Some(match super::nearest(found) {
                 Some(name) => format!("did you mean {name}=…?"),
                 None => "settings are written as epochs=3 lora.rank=16".to_owned(),

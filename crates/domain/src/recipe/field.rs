@@ -25,16 +25,8 @@ pub enum Group {
 
 impl Group {
     /// All groups in the order of forms and pages.
-    pub const ALL: [Group; 8] = [
-        Group::Basics,
-        Group::Data,
-        Group::Training,
-        Group::Optimization,
-        Group::Adapter,
-        Group::Evaluation,
-        Group::Shape,
-        Group::Machine,
-    ];
+    pub const ALL: [Group; 8] =
+        [Group::Basics, Group::Data, Group::Training, Group::Optimization, Group::Adapter, Group::Evaluation, Group::Shape, Group::Machine];
 
     /// The heading.
     pub fn title(self) -> &'static str {
@@ -141,10 +133,7 @@ pub fn nearest(name: &str) -> Option<&'static str> {
 }
 
 /// The candidate whose first part is closest to `name`; a third of its letters may differ.
-fn closest(
-    name: &str,
-    candidates: impl Iterator<Item = (&'static str, &'static str)>,
-) -> Option<&'static str> {
+fn closest(name: &str, candidates: impl Iterator<Item = (&'static str, &'static str)>) -> Option<&'static str> {
     candidates
         .map(|(written, full)| (strsim::damerau_levenshtein(name, written), written, full))
         .filter(|(distance, written, _)| *distance <= written.len().max(name.len()).div_ceil(3))
@@ -195,17 +184,10 @@ impl Field {
 
     fn parse_list(&'static self, text: &str, separator: char) -> Result<Value, RecipeError> {
         if text.starts_with('[') {
-            return serde_json::from_str(text)
-                .map(Value::List)
-                .map_err(|_| self.wrong_type(&format!("`{text}`")));
+            return serde_json::from_str(text).map(Value::List).map_err(|_| self.wrong_type(&format!("`{text}`")));
         }
         let parts = text.split(separator).map(str::trim);
-        Ok(Value::List(
-            parts
-                .filter(|part| !part.is_empty())
-                .map(str::to_owned)
-                .collect(),
-        ))
+        Ok(Value::List(parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()))
     }
 
     /// Checks type, range and choice, and brings the value to the field's own type.
@@ -219,31 +201,19 @@ impl Field {
             (Kind::List(_), Value::List(list)) => Ok(Value::List(list)),
             (Kind::List(separator), Value::Text(text)) => self.parse_list(&text, separator),
             (Kind::Choice(choices), Value::Text(text)) => self.accept_choice(choices, text),
-            (Kind::Integer { zero, .. }, Value::Text(text))
-                if matches!(zero, Zero::AutoWord(_)) && text.eq_ignore_ascii_case("auto") =>
-            {
+            (Kind::Integer { zero, .. }, Value::Text(text)) if matches!(zero, Zero::AutoWord(_)) && text.eq_ignore_ascii_case("auto") => {
                 Ok(Value::Text("auto".to_owned()))
             }
-            (Kind::Integer { zero, .. }, Value::Text(text)) if is_zero_word(zero, &text) => {
-                Ok(Value::Integer(0))
-            }
-            (Kind::Number { zero, .. }, Value::Text(text)) if is_zero_word(zero, &text) => {
-                Ok(Value::Number(0.0))
-            }
+            (Kind::Integer { zero, .. }, Value::Text(text)) if is_zero_word(zero, &text) => Ok(Value::Integer(0)),
+            (Kind::Number { zero, .. }, Value::Text(text)) if is_zero_word(zero, &text) => Ok(Value::Number(0.0)),
             (Kind::Integer { min, max, .. }, value) => {
                 let integer = match value {
                     Value::Integer(integer) => integer,
                     // 1e4 is a whole number that happens to be written with an exponent.
-                    Value::Number(number) if number.fract() == 0.0 && number.abs() < 9e15 => {
-                        number as i64
-                    }
+                    Value::Number(number) if number.fract() == 0.0 && number.abs() < 9e15 => number as i64,
                     other => return Err(self.wrong_type(&quoted(&other))),
                 };
-                if (min..=max).contains(&integer) {
-                    Ok(Value::Integer(integer))
-                } else {
-                    Err(self.out_of_range(&integer.to_string()))
-                }
+                if (min..=max).contains(&integer) { Ok(Value::Integer(integer)) } else { Err(self.out_of_range(&integer.to_string())) }
             }
             (Kind::Number { min, max, .. }, value) => {
                 let number = match value {
@@ -251,21 +221,13 @@ impl Field {
                     Value::Number(number) if number.is_finite() => number,
                     other => return Err(self.wrong_type(&quoted(&other))),
                 };
-                if number >= min && number <= max {
-                    Ok(Value::Number(number))
-                } else {
-                    Err(self.out_of_range(&format!("{number:?}")))
-                }
+                if number >= min && number <= max { Ok(Value::Number(number)) } else { Err(self.out_of_range(&format!("{number:?}"))) }
             }
             (_, other) => Err(self.wrong_type(&quoted(&other))),
         }
     }
 
-    fn accept_choice(
-        &'static self,
-        choices: &'static [Choice],
-        text: String,
-    ) -> Result<Value, RecipeError> {
+    fn accept_choice(&'static self, choices: &'static [Choice], text: String) -> Result<Value, RecipeError> {
         if choices.iter().any(|choice| choice.name == text) {
             return Ok(Value::Text(text));
         }
@@ -273,10 +235,7 @@ impl Field {
         Err(RecipeError::UnknownChoice {
             field: self.name,
             choices: names_of(choices),
-            nearest: closest(
-                &lower,
-                choices.iter().map(|choice| (choice.name, choice.name)),
-            ),
+            nearest: closest(&lower, choices.iter().map(|choice| (choice.name, choice.name))),
             found: text,
         })
     }
@@ -308,19 +267,11 @@ impl Field {
     }
 
     fn wrong_type(&'static self, found: &str) -> RecipeError {
-        RecipeError::WrongType {
-            field: self.name,
-            expected: self.expected(),
-            found: found.to_owned(),
-        }
+        RecipeError::WrongType { field: self.name, expected: self.expected(), found: found.to_owned() }
     }
 
     fn out_of_range(&'static self, found: &str) -> RecipeError {
-        RecipeError::OutOfRange {
-            field: self.name,
-            range: self.range().replacen("of ", "", 1),
-            found: found.to_owned(),
-        }
+        RecipeError::OutOfRange { field: self.name, range: self.range().replacen("of ", "", 1), found: found.to_owned() }
     }
 }
 
@@ -341,11 +292,7 @@ fn zero_words(zero: Zero) -> &'static str {
 }
 
 fn names_of(choices: &[Choice]) -> String {
-    choices
-        .iter()
-        .map(|choice| choice.name)
-        .collect::<Vec<_>>()
-        .join(", ")
+    choices.iter().map(|choice| choice.name).collect::<Vec<_>>().join(", ")
 }
 
 fn quoted(value: &Value) -> String {

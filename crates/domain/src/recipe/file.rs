@@ -15,21 +15,15 @@ impl Recipe {
     pub fn apply_toml(&mut self, text: &str) -> Result<Vec<&'static str>, RecipeError> {
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
             let start = error.span().map_or(0, |span| span.start);
-            RecipeError::Syntax {
-                line: text[..start.min(text.len())].matches('\n').count() + 1,
-                message: error.message().to_owned(),
-            }
+            RecipeError::Syntax { line: text[..start.min(text.len())].matches('\n').count() + 1, message: error.message().to_owned() }
         })?;
         let mut flat = Vec::new();
         flatten_toml("", table, &mut flat);
         let mut names = Vec::with_capacity(flat.len());
         for (name, value) in flat {
             let field = find(&name)?;
-            let value = value_of_toml(value).map_err(|found| RecipeError::WrongType {
-                field: field.name,
-                expected: field.expected(),
-                found,
-            })?;
+            let value =
+                value_of_toml(value).map_err(|found| RecipeError::WrongType { field: field.name, expected: field.expected(), found })?;
             let value = field.accept(value)?;
             self.store(field, value);
             names.push(field.name);
@@ -41,21 +35,16 @@ impl Recipe {
     ///
     /// # Errors
     /// A field is unknown, or a value is not what its field takes.
-    pub fn apply_json(
-        &mut self,
-        object: &serde_json::Map<String, serde_json::Value>,
-    ) -> Result<Vec<&'static str>, RecipeError> {
+    pub fn apply_json(&mut self, object: &serde_json::Map<String, serde_json::Value>) -> Result<Vec<&'static str>, RecipeError> {
         let mut flat = Vec::new();
         flatten_json("", object, &mut flat);
         let mut names = Vec::with_capacity(flat.len());
         for (name, value) in flat {
             let field = find(&name)?;
-            let value = serde_json::from_value::<Value>(value.clone()).map_err(|_| {
-                RecipeError::WrongType {
-                    field: field.name,
-                    expected: field.expected(),
-                    found: value.to_string(),
-                }
+            let value = serde_json::from_value::<Value>(value.clone()).map_err(|_| RecipeError::WrongType {
+                field: field.name,
+                expected: field.expected(),
+                found: value.to_string(),
             })?;
             let value = field.accept(value)?;
             self.store(field, value);
@@ -76,15 +65,10 @@ impl Recipe {
 
     /// Every field as a TOML file with its meaning beside it; reading it gives this recipe.
     pub fn to_toml(&self) -> String {
-        let mut text = String::from(
-            "# Every field of this run, resolved. `apertis train recipe=<this file>` repeats it.\n",
-        );
+        let mut text = String::from("# Every field of this run, resolved. `apertis train recipe=<this file>` repeats it.\n");
         for group in Group::ALL {
             let mut lines = String::new();
-            for field in fields()
-                .iter()
-                .filter(|field| field.group == group && table_of(field.name).is_none())
-            {
+            for field in fields().iter().filter(|field| field.group == group && table_of(field.name).is_none()) {
                 lines += &line(field.name, &field.kind, field.get(self));
             }
             if !lines.is_empty() {
@@ -93,10 +77,7 @@ impl Recipe {
         }
         for table in ["lora", "columns"] {
             text += &format!("\n[{table}]\n");
-            for field in fields()
-                .iter()
-                .filter(|field| table_of(field.name) == Some(table))
-            {
+            for field in fields().iter().filter(|field| table_of(field.name) == Some(table)) {
                 text += &line(&field.name[table.len() + 1..], &field.kind, field.get(self));
             }
         }
@@ -106,22 +87,14 @@ impl Recipe {
 
 /// The TOML table a field is written into; those of `model.*` are quoted keys of the top level.
 fn table_of(name: &'static str) -> Option<&'static str> {
-    name.split_once('.')
-        .map(|(table, _)| table)
-        .filter(|table| *table != "model")
+    name.split_once('.').map(|(table, _)| table).filter(|table| *table != "model")
 }
 
 fn line(key: &str, kind: &Kind, value: Value) -> String {
-    let key = if key.contains('.') {
-        format!("\"{key}\"")
-    } else {
-        key.to_owned()
-    };
+    let key = if key.contains('.') { format!("\"{key}\"") } else { key.to_owned() };
     let value = match value {
         Value::Text(text) => toml::Value::String(text).to_string(),
-        Value::List(list) => {
-            toml::Value::Array(list.into_iter().map(toml::Value::String).collect()).to_string()
-        }
+        Value::List(list) => toml::Value::Array(list.into_iter().map(toml::Value::String).collect()).to_string(),
         other => other.to_string(),
     };
     let words = match kind {
@@ -129,14 +102,9 @@ fn line(key: &str, kind: &Kind, value: Value) -> String {
             let names: Vec<_> = choices.iter().map(|choice| choice.name).collect();
             format!("  # {}", names.join(" | "))
         }
-        Kind::Integer {
-            zero: super::Zero::Auto(_),
-            ..
+        Kind::Integer { zero: super::Zero::Auto(_), .. } | Kind::Number { zero: super::Zero::Auto(_), .. } if value.parse() == Ok(0.0) => {
+            "  # auto".to_owned()
         }
-        | Kind::Number {
-            zero: super::Zero::Auto(_),
-            ..
-        } if value.parse() == Ok(0.0) => "  # auto".to_owned(),
         _ => String::new(),
     };
     format!("{key} = {value}{words}\n")
@@ -156,11 +124,7 @@ fn flatten_toml(prefix: &str, table: toml::Table, flat: &mut Vec<(String, toml::
     }
 }
 
-fn flatten_json<'a>(
-    prefix: &str,
-    object: &'a serde_json::Map<String, serde_json::Value>,
-    flat: &mut Vec<(String, &'a serde_json::Value)>,
-) {
+fn flatten_json<'a>(prefix: &str, object: &'a serde_json::Map<String, serde_json::Value>, flat: &mut Vec<(String, &'a serde_json::Value)>) {
     for (key, value) in object {
         let name = match (prefix, key.as_str()) {
             ("", _) => key.clone(),

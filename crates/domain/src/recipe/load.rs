@@ -41,10 +41,7 @@ impl Recipe {
     ///
     /// # Errors
     /// The first field that is unknown or has an unusable value.
-    pub fn from_sources<S: AsRef<str>>(
-        file: Option<&str>,
-        arguments: &[S],
-    ) -> Result<(Recipe, Given), RecipeError> {
+    pub fn from_sources<S: AsRef<str>>(file: Option<&str>, arguments: &[S]) -> Result<(Recipe, Given), RecipeError> {
         let mut recipe = Recipe::default();
         let mut given = Given::default();
         if let Some(text) = file {
@@ -64,11 +61,7 @@ impl Recipe {
     /// # Errors
     /// No `=`, no such field, or a value it does not take.
     pub fn apply_argument(&mut self, argument: &str) -> Result<&'static Field, RecipeError> {
-        let (name, text) = argument
-            .split_once('=')
-            .ok_or_else(|| RecipeError::NotAssignment {
-                found: argument.to_owned(),
-            })?;
+        let (name, text) = argument.split_once('=').ok_or_else(|| RecipeError::NotAssignment { found: argument.to_owned() })?;
         let field = find(name.trim())?;
         let value = field.parse(text)?;
         self.store(field, value);
@@ -107,17 +100,10 @@ impl Recipe {
 
     pub(super) fn store(&mut self, field: &'static Field, value: Value) {
         let stored = (field.set)(self, value);
-        assert!(
-            stored,
-            "`{}` accepts only values of its own type",
-            field.name
-        );
+        assert!(stored, "`{}` accepts only values of its own type", field.name);
     }
 }
 
 pub(super) fn find(name: &str) -> Result<&'static Field, RecipeError> {
-    field(name).ok_or_else(|| RecipeError::UnknownField {
-        name: name.to_owned(),
-        nearest: nearest(name),
-    })
+    field(name).ok_or_else(|| RecipeError::UnknownField { name: name.to_owned(), nearest: nearest(name) })
 }

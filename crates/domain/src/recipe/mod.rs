@@ -15,10 +15,7 @@ mod schema;
 mod value;
 
 pub use catalogue::{ColumnsRecipe, LoraRecipe, Recipe, ShapeRecipe, fields};
-pub use choices::{
-    Choice, InstructionSet, Method, OnBadRow, Optimizer, Precision, Recompute, Schedule,
-    TokenizerKind, TooLong, TrainOn,
-};
+pub use choices::{Choice, InstructionSet, Method, OnBadRow, Optimizer, Precision, Recompute, Schedule, TokenizerKind, TooLong, TrainOn};
 pub use error::RecipeError;
 pub use field::{Field, Group, Kind, Level, Zero, field, nearest};
 pub use load::{Given, Source};

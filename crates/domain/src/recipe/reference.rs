@@ -55,10 +55,7 @@ fn row(field: &Field) -> String {
 fn takes(field: &Field) -> String {
     match field.kind {
         Kind::Choice(choices) => {
-            let names: Vec<_> = choices
-                .iter()
-                .map(|choice| format!("`{}`", choice.name))
-                .collect();
+            let names: Vec<_> = choices.iter().map(|choice| format!("`{}`", choice.name)).collect();
             names.join(", ")
         }
         Kind::List(',') => "names, separated by commas".to_owned(),

@@ -6,10 +6,7 @@ use super::{Field, Kind, Level, Zero, fields};
 
 /// A JSON schema (draft 2020-12) of the flat form of a recipe.
 pub fn json_schema() -> Json {
-    let properties: Map<String, Json> = fields()
-        .iter()
-        .map(|field| (field.name.to_owned(), property(field)))
-        .collect();
+    let properties: Map<String, Json> = fields().iter().map(|field| (field.name.to_owned(), property(field))).collect();
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Apertis recipe",

@@ -1,0 +1,9 @@
+//! The event log on disk: one writer that loses nothing, readers that survive anything.
+
+mod reader;
+mod storage;
+mod writer;
+
+pub use reader::{LogFollower, last_event, read_log};
+pub use storage::{FileStorage, LogStorage};
+pub use writer::LogWriter;
