@@ -143,7 +143,12 @@ fn check(contexts: &[Context], case: &Case, seed: u64) {
         let sum_error = (k + 8) as f32 * f32::EPSILON;
         for (index, (&found, &expected)) in found.iter().zip(&expected).enumerate() {
             if index % (case.n + OUT_GAP) >= case.n {
-                assert!(found == before[index], "{}: wrote into a gap, {case:?}", context.instruction_set());
+                assert!(
+                    found == before[index],
+                    "{}: wrote {found} into a gap at {index} that held {}, {case:?}",
+                    context.instruction_set(),
+                    before[index]
+                );
                 continue;
             }
             let result_error = if case.out == Dtype::Bf16 { expected.abs() / 128.0 } else { 0.0 };

@@ -2,6 +2,7 @@
 
 use std::arch::x86_64::*;
 
+use super::dots::{DotKernel, DotSegment};
 use super::plan::WordKind;
 use super::tile::{MicroKernel, TilePlace, TileSegment, dispatch_tile, write_tile};
 
@@ -21,6 +22,14 @@ impl MicroKernel for Kernel {
                 (1, 1) (2, 1) (3, 1) (4, 1) (1, 2) (2, 2) (3, 2) (4, 2) (1, 3) (2, 3) (3, 3) (4, 3)
             );
         }
+    }
+}
+
+impl DotKernel for Kernel {
+    const HAS_DOTS: bool = false;
+
+    unsafe fn dots(_: usize, _: usize, _: &[DotSegment], _: &TilePlace) {
+        unreachable!("the driver asks `HAS_DOTS` first");
     }
 }
 

@@ -2,11 +2,14 @@
 
 use std::arch::x86_64::*;
 
+use super::dots::{DotKernel, DotSegment, dispatch_dots};
 use super::plan::WordKind;
 use super::tile::{MicroKernel, TilePlace, TilePointer, TileSegment, dispatch_tile};
 use super::zmm::zmm_kernel;
+use super::zmm_dots::zmm_dots;
 
 zmm_kernel!("avx512f,avx512bw,avx512dq,avx512vl", false, add_pairs, round);
+zmm_dots!("avx512f,avx512bw,avx512dq,avx512vl", false, add_pairs, round, to_pairs);
 
 /// The same sum as `vdpbf16ps`, from two F32 products; only reached if a plan had pairs.
 #[inline]
@@ -27,4 +30,11 @@ fn round(sums: __m512) -> __m256i {
     let is_nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(sums, sums);
     let kept = _mm512_mask_or_epi32(rounded, is_nan, bits, _mm512_set1_epi32(0x40_0000));
     _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(kept))
+}
+
+/// Pairs of 32 sums; only reached if a plan had pairs.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn to_pairs(low: __m512, high: __m512) -> __m512i {
+    _mm512_inserti64x4::<1>(_mm512_castsi256_si512(round(low)), round(high))
 }

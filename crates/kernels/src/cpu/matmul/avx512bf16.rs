@@ -2,11 +2,14 @@
 
 use std::arch::x86_64::*;
 
+use super::dots::{DotKernel, DotSegment, dispatch_dots};
 use super::plan::WordKind;
 use super::tile::{MicroKernel, TilePlace, TilePointer, TileSegment, dispatch_tile};
 use super::zmm::zmm_kernel;
+use super::zmm_dots::zmm_dots;
 
 zmm_kernel!("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16", true, add_pairs, round);
+zmm_dots!("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16", true, add_pairs, round, to_pairs);
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
@@ -21,4 +24,11 @@ fn add_pairs(sums: __m512, left: __m512i, right: __m512i) -> __m512 {
 fn round(sums: __m512) -> __m256i {
     // SAFETY: both types are 256 plain bits.
     unsafe { std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(sums)) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+fn to_pairs(low: __m512, high: __m512) -> __m512i {
+    // SAFETY: both types are 512 plain bits.
+    unsafe { std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low)) }
 }

@@ -7,6 +7,7 @@ use crate::context::Context;
 use crate::cpu::view::RowsMut;
 use crate::dtype::Element;
 
+use super::dots::{self, DotKernel};
 use super::operand::{DataRef, Output, Product};
 use super::plan::{self, Chunk, KernelShape, Piece};
 use super::scratch::Scratch;
@@ -19,13 +20,15 @@ const BATCH_WORDS: usize = 1 << 20;
 const PACK_ALONE_WORDS: usize = 48 << 10;
 
 /// Computes products with one micro-kernel.
-pub(super) fn run<K: MicroKernel>(context: &Context, products: &[Product]) {
+pub(super) fn run<K: MicroKernel + DotKernel>(context: &Context, products: &[Product]) {
     let shape = KernelShape { rows: K::ROWS, lanes: K::LANES, vectors: K::VECTORS };
-    let planned: Vec<_> = products
-        .iter()
-        .filter(|product| product.output.rows() > 0 && product.output.columns() > 0)
-        .map(|product| Planned { product, passes: plan::passes(product, K::HAS_PAIRS), bias: product.epilogue.bias.as_ref().map(widen) })
-        .collect();
+    let mut planned = Vec::with_capacity(products.len());
+    for product in products.iter().filter(|product| product.output.rows() > 0 && product.output.columns() > 0) {
+        let bias = product.epilogue.bias.as_ref().map(widen);
+        if !dots::run::<K>(context, product, bias.as_deref(), direct(&product.output)) {
+            planned.push(Planned { product, passes: plan::passes(product, K::HAS_PAIRS), bias });
+        }
+    }
     Scratch::with(|scratch| {
         let mut batch = Vec::new();
         let mut batch_words = 0;

@@ -1,7 +1,7 @@
 //! Matrix products on the processor: sums of scaled products with one pass over the output.
 //!
 //! `driver` cuts a product into blocks and runs them on all threads, `pack` brings operands into
-//! the order a micro-kernel reads, `gemv` serves few rows without packing, and each instruction
+//! the order a micro-kernel reads, `dots` serves few rows or columns without packing, and each instruction
 //! set has its micro-kernel in a file of its own. `reference` is the slow truth beside them.
 
 #[cfg(target_arch = "x86_64")]
@@ -10,6 +10,7 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avx512bf16;
+mod dots;
 mod driver;
 mod operand;
 mod pack;
@@ -21,6 +22,8 @@ mod stage;
 mod tile;
 #[cfg(target_arch = "x86_64")]
 mod zmm;
+#[cfg(target_arch = "x86_64")]
+mod zmm_dots;
 
 pub use operand::{DataRef, Epilogue, MatrixRef, Output, Product, Term};
 

@@ -273,3 +273,29 @@ unsafe fn turn_block(
         }
     }
 }
+
+/// Copies columns of any source one after another, `stride` words apart; for small operands.
+///
+/// # Safety
+/// `out` has room for `stride` words of each of `columns`; no one else uses them.
+pub(super) unsafe fn copy_strided<T: PackElement>(
+    data: &[T],
+    (k_stride, column_stride): (usize, usize),
+    (elements, kind): (usize, WordKind),
+    columns: usize,
+    stride: usize,
+    out: *mut u32,
+) {
+    for column in 0..columns {
+        let element = |k: usize| data[k * k_stride + column * column_stride];
+        for word in 0..elements.div_ceil(kind.elements()) {
+            let bits = match kind {
+                WordKind::Single => single(element(word)),
+                WordKind::Pair if 2 * word + 1 < elements => pair(element(2 * word), element(2 * word + 1)),
+                WordKind::Pair => element(2 * word).bf16_bits(),
+            };
+            // SAFETY: by the contract.
+            unsafe { out.add(column * stride + word).write(bits) };
+        }
+    }
+}

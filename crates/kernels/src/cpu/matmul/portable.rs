@@ -1,6 +1,7 @@
 //! The micro-kernel for every other processor: arrays of fixed width that a compiler turns into
 //! whatever vectors there are.
 
+use super::dots::{DotKernel, DotSegment};
 use super::plan::WordKind;
 use super::tile::{MicroKernel, TilePlace, TileSegment, dispatch_tile, write_tile};
 
@@ -16,6 +17,14 @@ impl MicroKernel for Kernel {
     unsafe fn tile(rows: usize, vectors: usize, segments: &[TileSegment], place: &TilePlace) {
         // SAFETY: by the caller's contract.
         unsafe { dispatch_tile!(rows, vectors, segments, place; (1, 1) (2, 1) (3, 1) (4, 1)) }
+    }
+}
+
+impl DotKernel for Kernel {
+    const HAS_DOTS: bool = false;
+
+    unsafe fn dots(_: usize, _: usize, _: &[DotSegment], _: &TilePlace) {
+        unreachable!("the driver asks `HAS_DOTS` first");
     }
 }
 
