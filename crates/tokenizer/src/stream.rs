@@ -4,13 +4,10 @@
 use crate::error::TokenizerError;
 use crate::tokenizer::Tokenizer;
 
-/// Tokens that can still belong to one unfinished character; more than this many
-/// without a whole character are broken bytes and are let out as such.
-const PENDING_MAX: usize = 8;
-
 /// Turns a stream of ids into a stream of whole text; made by [`Tokenizer::stream_decoder`].
 ///
-/// The pieces joined are what [`Tokenizer::decode`] gives for all ids at once.
+/// The pieces joined are what [`Tokenizer::decode`] gives for all ids at once; only
+/// bytes that are no text may read as more or fewer U+FFFD.
 #[derive(Debug)]
 pub struct StreamDecoder<'a> {
     tokenizer: &'a Tokenizer,
@@ -21,11 +18,13 @@ pub struct StreamDecoder<'a> {
     context: usize,
     /// The text of the context.
     context_text: String,
+    /// The last bytes, as many as a character can have.
+    tail: Vec<u8>,
 }
 
 impl<'a> StreamDecoder<'a> {
     pub(crate) fn new(tokenizer: &'a Tokenizer, skip_special: bool) -> Self {
-        Self { tokenizer, skip_special, window: Vec::new(), context: 0, context_text: String::new() }
+        Self { tokenizer, skip_special, window: Vec::new(), context: 0, context_text: String::new(), tail: Vec::new() }
     }
 
     /// Takes the next id; gives the text that became whole, if any.
@@ -34,11 +33,14 @@ impl<'a> StreamDecoder<'a> {
     /// As [`Tokenizer::decode`].
     pub fn push(&mut self, id: u32) -> Result<Option<String>, TokenizerError> {
         self.window.push(id);
-        let text = self.tokenizer.decode(&self.window, self.skip_special)?;
-        let pending = self.window.len() - self.context;
-        if text.ends_with(char::REPLACEMENT_CHARACTER) && pending < PENDING_MAX {
+        if !(self.skip_special && self.tokenizer.is_special(id)) {
+            self.tail.extend(self.tokenizer.token_bytes(id).unwrap_or_default());
+            self.tail.drain(..self.tail.len().saturating_sub(4));
+        }
+        if ends_inside_character(&self.tail) {
             return Ok(None);
         }
+        let text = self.tokenizer.decode(&self.window, self.skip_special)?;
         let fresh = text[self.known_prefix(&text)..].to_owned();
         if fresh.is_empty() {
             return Ok(None);
@@ -64,4 +66,19 @@ impl<'a> StreamDecoder<'a> {
         let same = text.bytes().zip(self.context_text.bytes()).take_while(|(new, old)| new == old).count();
         (0..=same).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
     }
+}
+
+/// True where the last bytes begin a character of UTF-8 that has more bytes.
+fn ends_inside_character(tail: &[u8]) -> bool {
+    for (back, byte) in tail.iter().rev().enumerate() {
+        let length = match byte {
+            0x80..=0xBF => continue,
+            0xC2..=0xDF => 2,
+            0xE0..=0xEF => 3,
+            0xF0..=0xF4 => 4,
+            _ => 1,
+        };
+        return length > back + 1;
+    }
+    false
 }

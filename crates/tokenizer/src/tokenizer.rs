@@ -124,7 +124,7 @@ impl Tokenizer {
         let encoding = guarded(|| self.inner.encode(text, add_special_tokens)).map_err(TokenizerError::Encode)?;
         let encoding = Encoding { ids: encoding.get_ids().to_vec(), offsets: encoding.get_offsets().to_vec() };
         if self.must_cover {
-            check_covered(text, &encoding)?;
+            self.check_covered(text, &encoding)?;
         }
         Ok(encoding)
     }
@@ -165,17 +165,29 @@ impl Tokenizer {
     /// One token as a person reads it: its text with real spaces and line breaks, or
     /// `<0xE2>` for bytes that are no text of their own. `None` for an unused id.
     pub fn token_text(&self, id: u32) -> Option<String> {
+        if !self.byte_level {
+            return Some(self.inner.id_to_token(id)?.replace('\u{2581}', " "));
+        }
+        let text = String::from_utf8(self.token_bytes(id)?);
+        Some(text.unwrap_or_else(|error| error.as_bytes().iter().map(|byte| format!("<0x{byte:02X}>")).collect()))
+    }
+
+    /// The bytes that a token stands for, which need not be whole characters.
+    /// `None` for an unused id.
+    pub fn token_bytes(&self, id: u32) -> Option<Vec<u8>> {
         let piece = self.inner.id_to_token(id)?;
         if self.added(id).is_some() {
-            return Some(piece);
+            return Some(piece.into_bytes());
         }
-        if !self.byte_level {
-            return Some(piece.replace('\u{2581}', " "));
+        if self.byte_level {
+            let bytes: Option<Vec<u8>> = piece.chars().map(byte_of_char).collect();
+            return Some(bytes.unwrap_or_else(|| piece.into_bytes()));
         }
-        let Some(bytes) = piece.chars().map(byte_of_char).collect::<Option<Vec<u8>>>() else {
-            return Some(piece);
-        };
-        Some(String::from_utf8(bytes).unwrap_or_else(|error| error.as_bytes().iter().map(|byte| format!("<0x{byte:02X}>")).collect()))
+        let byte = piece.strip_prefix("<0x").and_then(|rest| rest.strip_suffix('>')).filter(|digits| digits.len() == 2);
+        if let Some(byte) = byte.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            return Some(vec![byte]);
+        }
+        Some(piece.replace('\u{2581}', " ").into_bytes())
     }
 
     /// The id of a token's exact piece, such as a special token's text.
@@ -220,6 +232,23 @@ impl Tokenizer {
     /// True for tokens that reading with `skip_special_tokens` leaves out.
     pub fn is_special(&self, id: u32) -> bool {
         self.added(id).is_some_and(|token| token.special)
+    }
+
+    /// Every byte of the text must belong to a token.
+    fn check_covered(&self, text: &str, encoding: &Encoding) -> Result<(), TokenizerError> {
+        let mut covered = 0;
+        let ends = [(text.len(), text.len())];
+        let is_covered = encoding.offsets.iter().chain(&ends).all(|(start, end)| {
+            let follows = *start <= covered;
+            covered = covered.max(*end);
+            follows
+        });
+        if is_covered {
+            return Ok(());
+        }
+        let lost = text.char_indices().find(|(_, symbol)| self.inner.token_to_id(symbol.encode_utf8(&mut [0; 4])).is_none());
+        let (at, symbol) = lost.unwrap_or_default();
+        Err(TokenizerError::Encode(format!("found {symbol:?} at byte {at}, which the vocabulary lacks")))
     }
 
     fn added(&self, id: u32) -> Option<&tokenizers::AddedToken> {
@@ -273,22 +302,6 @@ fn guarded<T>(call: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String>
         Ok(result) => result.map_err(|error| error.to_string()),
         Err(_) => Err("the vocabulary cannot process this text".to_owned()),
     }
-}
-
-/// Every byte of the text must belong to a token.
-fn check_covered(text: &str, encoding: &Encoding) -> Result<(), TokenizerError> {
-    let mut covered = 0;
-    for (start, end) in encoding.offsets.iter().chain([&(text.len(), text.len())]) {
-        if *start > covered {
-            let lost = text.get(covered..).and_then(|rest| rest.chars().next());
-            return Err(TokenizerError::Encode(format!(
-                "found {:?} at byte {covered}, which the vocabulary lacks",
-                lost.unwrap_or_default()
-            )));
-        }
-        covered = covered.max(*end);
-    }
-    Ok(())
 }
 
 /// The byte that a character of a byte-level piece stands for: printable Latin-1

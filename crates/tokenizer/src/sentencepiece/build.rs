@@ -111,23 +111,20 @@ impl Spaces {
                 "type": "Metaspace", "replacement": SPACE, "prepend_scheme": scheme, "split": split
             })
         };
-        let pre_tokenizer = match self {
-            Self::Words if model.add_dummy_prefix => metaspace("always", true),
-            Self::Words => metaspace("never", true),
-            Self::FirstOnly => metaspace("first", false),
-            Self::Exact => {
-                if model.add_dummy_prefix {
-                    steps.push(json!({"type": "Prepend", "prepend": SPACE}));
-                }
-                steps.push(json!({
-                    "type": "Replace", "pattern": {"String": " "}, "content": SPACE
-                }));
-                Value::Null
-            }
-        };
-        let normalizer = if steps.is_empty() { Value::Null } else { json!({"type": "Sequence", "normalizers": steps}) };
-        (normalizer, pre_tokenizer)
+        if matches!(self, Self::FirstOnly) {
+            return (sequence(steps), metaspace("first", false));
+        }
+        if model.add_dummy_prefix {
+            steps.push(json!({"type": "Prepend", "prepend": SPACE}));
+        }
+        steps.push(json!({"type": "Replace", "pattern": {"String": " "}, "content": SPACE}));
+        let by_word = matches!(self, Self::Words);
+        (sequence(steps), if by_word { metaspace("never", true) } else { Value::Null })
     }
+}
+
+fn sequence(steps: Vec<Value>) -> Value {
+    if steps.is_empty() { Value::Null } else { json!({"type": "Sequence", "normalizers": steps}) }
 }
 
 fn decoder(model: &PieceModel) -> Value {
