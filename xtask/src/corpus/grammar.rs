@@ -10,7 +10,7 @@ use super::material::World;
 use super::random::Random;
 
 /// So many facts are looked at when one of the least told is wanted.
-const SAMPLE: usize = 96;
+const SAMPLE: usize = 500;
 /// The share of fact sentences that somebody is quoted with.
 const FRAMED_PERCENT: usize = 60;
 
@@ -148,7 +148,12 @@ impl<'w> Teller<'w> {
     }
 
     /// The record of a variable: bound before, or a random one that no other variable has.
+    /// `any_plant` is another random one each time.
     fn resolve(&mut self, variable: &str) -> Option<(usize, usize)> {
+        if let Some(kind) = variable.strip_prefix("any_") {
+            let kind = self.world.kind(kind)?;
+            return Some((kind, self.random.below(self.world.kinds[kind].records.len())));
+        }
         if let Some(target) = self.bound.get(variable) {
             return Some(*target);
         }
