@@ -20,6 +20,7 @@ mod settings;
 mod split;
 mod statistics;
 mod store;
+mod token_view;
 
 pub use batch::{GlobalBatch, PackedBatch, RowId};
 pub use dataset::{Dataset, InOrder, RowView, Unit};
@@ -34,6 +35,7 @@ pub use samples::{SampleRow, Samples, samples};
 pub use settings::{BLOCK_BYTES, Columns, DataSettings, Duplicates, EVAL_ROWS_MAX};
 pub use statistics::Statistics;
 pub use store::TokenRow;
+pub use token_view::{TokenState, TokenView, ViewedToken, token_view};
 
 pub use apertis_domain::recipe::{OnBadRow, TooLong};
 pub use apertis_tokenizer::TrainOn;

@@ -10,7 +10,7 @@ use parquet::record::reader::RowIter;
 use parquet::record::{Field, Row};
 use serde_json::{Map, Number, Value};
 
-use super::{Payload, RawRow, RowReader};
+use super::{Payload, ROW_BYTES_MAX, RawRow, RowReader};
 use crate::problem::{RowProblem, RowSource};
 
 /// Opens a parquet file; `Err` is the sentence why it cannot be read.
@@ -20,6 +20,13 @@ pub(super) fn parquet_reader(path: &Path, file: u32) -> Result<Box<dyn RowReader
         let bytes = input.metadata().map_or(0, |metadata| metadata.len());
         let reader = SerializedFileReader::new(input).map_err(|error| error.to_string())?;
         let rows_stated = reader.metadata().file_metadata().num_rows().max(0) as u64;
+        for group in reader.metadata().row_groups() {
+            let row_bytes = group.total_byte_size() / group.num_rows().max(1);
+            if row_bytes > ROW_BYTES_MAX as i64 {
+                let (found, most) = (row_bytes >> 20, ROW_BYTES_MAX >> 20);
+                return Err(format!("its rows are {found} MiB long, at most {most} MiB are read"));
+            }
+        }
         let rows = RowIter::from_file_into(Box::new(reader));
         Ok::<_, String>((bytes, rows_stated, rows))
     }));
