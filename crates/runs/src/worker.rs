@@ -81,8 +81,9 @@ pub fn open(folder: &RunFolder, options: &OpenOptions) -> Result<Opened, RunsErr
         return Ok(Opened::Finished(Box::new(record)));
     }
     let attempt = record.attempt + 1;
-    mark_attempt(folder, attempt)?;
+    // What the worker before said is read before this one divides the log.
     let cause = cause_before(folder, &record, facts_before.as_ref());
+    mark_attempt(folder, attempt)?;
     let decisions = record.decisions.clone();
     let clock = WorkingClock::starting_at(record.elapsed_ms);
 

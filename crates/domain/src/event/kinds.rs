@@ -67,18 +67,23 @@ macro_rules! kinds {
             /// Reads the fields of a kind; what it does not know comes back beside it.
             pub(super) fn from_fields(
                 name: String,
-                mut fields: Map<String, Value>,
+                fields: Map<String, Value>,
             ) -> (EventKind, Map<String, Value>) {
                 match name.as_str() {
-                    $( $name => match serde_json::from_value::<$kind>(Value::Object(fields.clone())) {
-                        Ok(known) => {
-                            for field in object(&known).keys() {
-                                fields.shift_remove(field);
+                    $( $name => {
+                        let whole = Value::Object(fields);
+                        let known = $kind::deserialize(&whole);
+                        let Value::Object(mut fields) = whole else {
+                            unreachable!("it was made of a map")
+                        };
+                        match known {
+                            Ok(known) => {
+                                $( fields.shift_remove(stringify!($field)); )*
+                                (EventKind::$kind(known), fields)
                             }
-                            (EventKind::$kind(known), fields)
+                            Err(_) => (EventKind::Other { name, fields }, Map::new()),
                         }
-                        Err(_) => (EventKind::Other { name, fields }, Map::new()),
-                    }, )+
+                    } )+
                     _ => (EventKind::Other { name, fields }, Map::new()),
                 }
             }

@@ -23,7 +23,7 @@ const FAINT_TEXT: RGBColor = RGBColor(0x44, 0x47, 0x46);
 const HAIRLINE: RGBColor = RGBColor(0xe1, 0xe3, 0xe1);
 const OUTLINE: RGBColor = RGBColor(0x74, 0x77, 0x75);
 const TRAIN: RGBColor = RGBColor(0x0b, 0x57, 0xd0);
-const TRAIN_RAW: RGBColor = RGBColor(0xa8, 0xc7, 0xfa);
+const TRAIN_RAW: RGBColor = RGBColor(0x8a, 0xb4, 0xf8);
 const HELD_OUT: RGBColor = RGBColor(0xb8, 0x50, 0x00);
 
 type Area<'a> = DrawingArea<BitMapBackend<'a>, plotters::coord::Shift>;
@@ -49,7 +49,7 @@ fn draw(path: &Path, name: &str, record: &RunRecord) -> Result<(), Box<dyn std::
     let (head, body) = root.split_vertically(64);
     head.draw(&Text::new(name.to_owned(), (24, 8), (FONT, 34).into_font().color(&TEXT)))?;
     head.draw(&Text::new(subtitle(record), (24, 44), (FONT, 20).into_font().color(&FAINT_TEXT)))?;
-    let (top, bottom) = body.split_vertically(580);
+    let (top, bottom) = body.split_vertically(572);
     draw_loss(&top, &curves)?;
     let panels = bottom.split_evenly((1, 3));
     draw_panel(&panels[0], "learning rate", &curves.learning_rate, curves.step_max)?;
@@ -120,6 +120,7 @@ fn draw_panel(area: &Area<'_>, title: &str, series: &Series, step_max: f64) -> R
     let (_, high) = range_of(&[series], true);
     let mut chart = ChartBuilder::on(area)
         .caption(title, (FONT, 22).into_font().color(&TEXT))
+        .margin_top(14)
         .margin_right(24)
         .x_label_area_size(36)
         .y_label_area_size(92)
