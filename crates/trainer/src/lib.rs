@@ -1,1 +1,20 @@
 //! Loss, optimizers, schedules, evaluation, checkpoints and guards; emits events, prints nothing.
+
+pub mod checkpoint;
+pub mod error;
+pub mod evaluate;
+pub mod guard;
+pub mod learner;
+pub mod optimizer;
+pub mod plan;
+pub mod progress;
+pub mod sample;
+pub mod schedule;
+pub mod setup;
+pub mod train;
+
+pub use error::TrainError;
+pub use learner::{Learner, LossSettings, StepOutcome};
+pub use optimizer::{OptimizerSettings, OptimizerState};
+pub use setup::{Machine, Surroundings, machine};
+pub use train::{Outcome, Seams, TrainRequest, train};

@@ -1,11 +1,17 @@
 //! Adapters: low-rank additions to checkpoint modules, and parameters trained beside them.
 
+mod create;
+mod peft;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use apertis_kernels::{Backend, BackendError, Dtype, Owned, Tensor};
 
 use crate::spec::{ModelSpec, ModuleId, ParameterId};
+
+pub use create::{AdapterSettings, create};
+pub use peft::{load, save};
 
 /// Where one low-rank addition sits and how large it is.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,6 +3,12 @@
 mod checkpoint;
 mod load;
 mod safetensors;
+mod save;
+mod scratch;
 
 pub use checkpoint::{Checkpoint, StoredDtype, StoredTensor};
 pub use load::{LoadOptions, load_model, load_weights};
+pub use save::save_model;
+pub(crate) use save::write;
+pub use scratch::{ScratchShape, config_for_scratch, initialize};
+pub(crate) use scratch::{Uniform, name_hash};

@@ -1,0 +1,101 @@
+//! What a run remembers between steps beside the tensors: saved with every checkpoint.
+
+use std::path::Path;
+
+use apertis_domain::{Event, EventKind};
+use serde::{Deserialize, Serialize};
+
+use crate::error::TrainError;
+
+/// File name inside a checkpoint.
+const FILE: &str = "progress.json";
+
+/// Where a run stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Progress {
+    /// Optimizer steps done.
+    pub step: u64,
+    /// Steps of the whole run.
+    pub total_steps: u64,
+    /// Steps of the warmup.
+    pub warmup_steps: u64,
+    /// Highest learning rate.
+    pub peak_learning_rate: f64,
+    /// Real tokens trained on.
+    pub tokens: u64,
+    /// Loss of the best evaluation.
+    pub best_eval_loss: Option<f64>,
+    /// Step of the best evaluation.
+    pub best_step: u64,
+    /// Loss of the latest evaluation.
+    pub eval_loss: Option<f64>,
+    /// Evaluations since the best one.
+    pub evaluations_without_better: u64,
+    /// Recent losses, for the guard.
+    pub recent_losses: Vec<f64>,
+    /// Batches that are left out, by their number.
+    pub skipped_batches: Vec<u64>,
+    /// How often the run went back.
+    pub rewinds: u32,
+    /// Most tokens computed at once.
+    pub micro_batch_tokens: usize,
+    /// Seconds of steps, for the time limit: summed over all steps so far.
+    pub step_seconds: f64,
+}
+
+impl Progress {
+    /// Writes it into a checkpoint.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save(&self, folder: &Path) -> Result<(), TrainError> {
+        let path = folder.join(FILE);
+        let text = serde_json::to_string_pretty(self).map_err(|error| TrainError::Checkpoint(format!("{FILE}: {error}")))?;
+        std::fs::write(&path, text).map_err(|source| apertis_model::ModelError::Io { path, source }.into())
+    }
+
+    /// Reads it from a checkpoint.
+    ///
+    /// # Errors
+    /// When it is missing or not what was written.
+    pub fn load(folder: &Path) -> Result<Progress, TrainError> {
+        let path = folder.join(FILE);
+        let text = std::fs::read_to_string(&path).map_err(|error| TrainError::Checkpoint(format!("{}: {error}", path.display())))?;
+        serde_json::from_str(&text).map_err(|error| TrainError::Checkpoint(format!("{}: {error}", path.display())))
+    }
+
+    /// The batch of a step: batches are numbered from 0, and skipped ones are passed over.
+    pub fn batch_of(&self, step: u64) -> u64 {
+        let mut skipped = self.skipped_batches.clone();
+        skipped.sort_unstable();
+        skipped.dedup();
+        skipped.into_iter().fold(step, |batch, skip| if skip <= batch { batch + 1 } else { batch })
+    }
+
+    /// Repeats a decision of an earlier attempt, when its step has come.
+    pub fn repeat(&mut self, decision: &Event) {
+        match &decision.kind {
+            EventKind::ScheduleReplanned(replanned) => self.total_steps = replanned.total_steps,
+            EventKind::LearningRateChanged(changed) => self.peak_learning_rate = changed.to,
+            EventKind::BatchSkipped(skipped) if !self.skipped_batches.contains(&skipped.batch_step) => {
+                self.skipped_batches.push(skipped.batch_step);
+                self.rewinds += 1;
+            }
+            EventKind::MicroBatchHalved(halved) => self.micro_batch_tokens = halved.to_tokens as usize,
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn skipped_batches_are_passed_over() {
+        let progress = Progress { skipped_batches: vec![3, 4, 9], ..Progress::default() };
+        let batches: Vec<u64> = (0..9).map(|step| progress.batch_of(step)).collect();
+        assert_eq!(batches, [0, 1, 2, 5, 6, 7, 8, 10, 11]);
+    }
+}
