@@ -2,7 +2,7 @@
 
 use crate::backend::Activation;
 use crate::cpu::buffers::{expect_apart, expect_apart_or_same, expect_shape};
-use crate::cpu::functions::{erf, exp, sigmoid, tanh};
+use crate::cpu::functions::{Arithmetic, erf, exp, sigmoid, tanh, with_arithmetic};
 use crate::cpu::operand::CHUNK;
 use crate::cpu::reference::activation as reference;
 use crate::cpu::work::{Work, flatten, for_tiles};
@@ -42,11 +42,11 @@ pub(super) fn activate(work: &Work<'_>, out: Tensor, gate: Tensor, up: Option<Te
             up.load(set, tile.row, tile.start, y);
         }
         match activation {
-            Activation::Silu => forward(set, x, y, Silu),
-            Activation::Gelu => forward(set, x, y, Gelu),
-            Activation::GeluTanh => forward(set, x, y, GeluTanh),
-            Activation::Relu => forward(set, x, y, Relu),
-            Activation::ReluSquared => forward(set, x, y, ReluSquared),
+            Activation::Silu => with_arithmetic!(forward, set, x, y, Silu),
+            Activation::Gelu => with_arithmetic!(forward, set, x, y, Gelu),
+            Activation::GeluTanh => with_arithmetic!(forward, set, x, y, GeluTanh),
+            Activation::Relu => with_arithmetic!(forward, set, x, y, Relu),
+            Activation::ReluSquared => with_arithmetic!(forward, set, x, y, ReluSquared),
         }
         // SAFETY: tiles are disjoint.
         unsafe { sink.store(set, tile.row, tile.start, x) };
@@ -109,11 +109,11 @@ pub(super) fn activate_backward(
             None => y.fill(1.0),
         }
         match activation {
-            Activation::Silu => backward(set, d, x, y, Silu),
-            Activation::Gelu => backward(set, d, x, y, Gelu),
-            Activation::GeluTanh => backward(set, d, x, y, GeluTanh),
-            Activation::Relu => backward(set, d, x, y, Relu),
-            Activation::ReluSquared => backward(set, d, x, y, ReluSquared),
+            Activation::Silu => with_arithmetic!(backward, set, d, x, y, Silu),
+            Activation::Gelu => with_arithmetic!(backward, set, d, x, y, Gelu),
+            Activation::GeluTanh => with_arithmetic!(backward, set, d, x, y, GeluTanh),
+            Activation::Relu => with_arithmetic!(backward, set, d, x, y, Relu),
+            Activation::ReluSquared => with_arithmetic!(backward, set, d, x, y, ReluSquared),
         }
         // SAFETY: tiles are disjoint, and so are the two outputs.
         unsafe {
@@ -127,24 +127,24 @@ pub(super) fn activate_backward(
 
 /// A function and its slope, as types, so that each gets its own loop.
 trait Curve: Copy {
-    fn value(self, x: f32) -> f32;
-    fn value_and_slope(self, x: f32) -> (f32, f32);
+    fn value<A: Arithmetic>(self, x: f32) -> f32;
+    fn value_and_slope<A: Arithmetic>(self, x: f32) -> (f32, f32);
 }
 
 vectorized! {
     /// `x = act(x) · y`.
-    fn forward<C: Curve>(x: &mut [f32], y: &[f32], curve: C) {
+    fn forward<A: Arithmetic, C: Curve>(_arithmetic: A, x: &mut [f32], y: &[f32], curve: C) {
         for (x, y) in x.iter_mut().zip(y) {
-            *x = curve.value(*x) * y;
+            *x = curve.value::<A>(*x) * y;
         }
     }
 }
 
 vectorized! {
     /// `x, y = d · y · act'(x), d · act(x)`.
-    fn backward<C: Curve>(d: &[f32], x: &mut [f32], y: &mut [f32], curve: C) {
+    fn backward<A: Arithmetic, C: Curve>(_arithmetic: A, d: &[f32], x: &mut [f32], y: &mut [f32], curve: C) {
         for ((d, x), y) in d.iter().zip(x).zip(y) {
-            let (value, slope) = curve.value_and_slope(*x);
+            let (value, slope) = curve.value_and_slope::<A>(*x);
             *x = d * *y * slope;
             *y = d * value;
         }
@@ -155,12 +155,12 @@ vectorized! {
 struct Silu;
 impl Curve for Silu {
     #[inline(always)]
-    fn value(self, x: f32) -> f32 {
-        x * sigmoid(x)
+    fn value<A: Arithmetic>(self, x: f32) -> f32 {
+        x * sigmoid::<A>(x)
     }
     #[inline(always)]
-    fn value_and_slope(self, x: f32) -> (f32, f32) {
-        let s = sigmoid(x);
+    fn value_and_slope<A: Arithmetic>(self, x: f32) -> (f32, f32) {
+        let s = sigmoid::<A>(x);
         (x * s, s * (1.0 + x * (1.0 - s)))
     }
 }
@@ -169,13 +169,13 @@ impl Curve for Silu {
 struct Gelu;
 impl Curve for Gelu {
     #[inline(always)]
-    fn value(self, x: f32) -> f32 {
-        0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
+    fn value<A: Arithmetic>(self, x: f32) -> f32 {
+        0.5 * x * (1.0 + erf::<A>(x * std::f32::consts::FRAC_1_SQRT_2))
     }
     #[inline(always)]
-    fn value_and_slope(self, x: f32) -> (f32, f32) {
-        let below = 0.5 * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2));
-        (x * below, below + x * DENSITY * exp(-0.5 * x * x))
+    fn value_and_slope<A: Arithmetic>(self, x: f32) -> (f32, f32) {
+        let below = 0.5 * (1.0 + erf::<A>(x * std::f32::consts::FRAC_1_SQRT_2));
+        (x * below, below + x * DENSITY * exp::<A>(-0.5 * x * x))
     }
 }
 
@@ -183,12 +183,12 @@ impl Curve for Gelu {
 struct GeluTanh;
 impl Curve for GeluTanh {
     #[inline(always)]
-    fn value(self, x: f32) -> f32 {
-        0.5 * x * (1.0 + tanh(GELU_SCALE * (x + GELU_CUBE * x * x * x)))
+    fn value<A: Arithmetic>(self, x: f32) -> f32 {
+        0.5 * x * (1.0 + tanh::<A>(GELU_SCALE * (x + GELU_CUBE * x * x * x)))
     }
     #[inline(always)]
-    fn value_and_slope(self, x: f32) -> (f32, f32) {
-        let t = tanh(GELU_SCALE * (x + GELU_CUBE * x * x * x));
+    fn value_and_slope<A: Arithmetic>(self, x: f32) -> (f32, f32) {
+        let t = tanh::<A>(GELU_SCALE * (x + GELU_CUBE * x * x * x));
         let half = 0.5 * (1.0 + t);
         (x * half, half + 0.5 * x * (1.0 - t * t) * GELU_SCALE * (1.0 + 3.0 * GELU_CUBE * x * x))
     }
@@ -198,13 +198,13 @@ impl Curve for GeluTanh {
 struct Relu;
 impl Curve for Relu {
     #[inline(always)]
-    fn value(self, x: f32) -> f32 {
+    fn value<A: Arithmetic>(self, x: f32) -> f32 {
         // NaN stays: the comparison is false for it.
         if x <= 0.0 { 0.0 } else { x }
     }
     #[inline(always)]
-    fn value_and_slope(self, x: f32) -> (f32, f32) {
-        (self.value(x), if x > 0.0 { 1.0 } else { 0.0 })
+    fn value_and_slope<A: Arithmetic>(self, x: f32) -> (f32, f32) {
+        (self.value::<A>(x), if x > 0.0 { 1.0 } else { 0.0 })
     }
 }
 
@@ -212,13 +212,13 @@ impl Curve for Relu {
 struct ReluSquared;
 impl Curve for ReluSquared {
     #[inline(always)]
-    fn value(self, x: f32) -> f32 {
-        let x = Relu.value(x);
+    fn value<A: Arithmetic>(self, x: f32) -> f32 {
+        let x = Relu.value::<A>(x);
         x * x
     }
     #[inline(always)]
-    fn value_and_slope(self, x: f32) -> (f32, f32) {
-        let x = Relu.value(x);
+    fn value_and_slope<A: Arithmetic>(self, x: f32) -> (f32, f32) {
+        let x = Relu.value::<A>(x);
         (x * x, 2.0 * x)
     }
 }

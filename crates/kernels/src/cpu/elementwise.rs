@@ -2,11 +2,12 @@
 //! rows and columns, masks and noise.
 
 use crate::cpu::buffers::{expect_apart, expect_apart_or_same, expect_shape};
+use crate::cpu::functions::{Arithmetic, sigmoid as sigmoid_of, with_arithmetic};
+use crate::cpu::lanes;
 use crate::cpu::operand::CHUNK;
 use crate::cpu::random::{Random, uniform};
 use crate::cpu::reference::elementwise as reference;
 use crate::cpu::work::{Leaves, Work, flatten, for_leaves, for_row_ranges, for_tiles};
-use crate::cpu::{functions, lanes};
 use crate::instruction_set::vectorized;
 use crate::tensor::Tensor;
 
@@ -284,7 +285,7 @@ pub(super) fn sigmoid(work: &Work<'_>, out: Tensor, x: Tensor) {
         |values, tile| {
             let values = &mut values[..tile.count];
             source.load(set, tile.row, tile.start, values);
-            sigmoids(set, values);
+            with_arithmetic!(sigmoids, set, values);
             // SAFETY: tiles are disjoint.
             unsafe { sink.store(set, tile.row, tile.start, values) };
         },
@@ -300,9 +301,9 @@ vectorized! {
 }
 
 vectorized! {
-    fn sigmoids(values: &mut [f32]) {
+    fn sigmoids<A: Arithmetic>(_arithmetic: A, values: &mut [f32]) {
         for value in values {
-            *value = functions::sigmoid(*value);
+            *value = sigmoid_of::<A>(*value);
         }
     }
 }
@@ -310,19 +311,14 @@ vectorized! {
 vectorized! {
     fn mask(values: &mut [f32], random: Random, first: u64, probability: f32) {
         let scale = 1.0 / (1.0 - probability);
-        let stream = random.stream(first);
-        for (index, value) in values.iter_mut().enumerate() {
-            let kept = uniform(stream.bits(index as u32)) >= probability;
-            *value = if kept { *value * scale } else { 0.0 };
-        }
+        random.for_each(first, values, |value, bits| {
+            *value = if uniform(bits) >= probability { *value * scale } else { 0.0 };
+        });
     }
 }
 
 vectorized! {
     fn noise(values: &mut [f32], random: Random, first: u64, magnitude: f32) {
-        let stream = random.stream(first);
-        for (index, value) in values.iter_mut().enumerate() {
-            *value += (2.0 * uniform(stream.bits(index as u32)) - 1.0) * magnitude;
-        }
+        random.for_each(first, values, |value, bits| *value += (2.0 * uniform(bits) - 1.0) * magnitude);
     }
 }

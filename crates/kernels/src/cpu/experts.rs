@@ -2,8 +2,8 @@
 
 use crate::backend::ExpertRouting;
 use crate::cpu::buffers::{expect_apart, expect_apart_or_same, expect_shape};
-use crate::cpu::functions::exp;
-use crate::cpu::lanes::{self, sum_of};
+use crate::cpu::functions::{Arithmetic, exp, with_arithmetic};
+use crate::cpu::lanes::{self, sum_of, sum_of_products};
 use crate::cpu::operand::CHUNK;
 use crate::cpu::reference::experts as reference;
 use crate::cpu::work::{Work, for_row_ranges, for_tiles};
@@ -42,7 +42,7 @@ pub(super) fn route(
         for row in rows {
             // SAFETY: each row is written by one task.
             let (probabilities, experts, weights) = unsafe { (probabilities.row(row), experts.row(row), weights.row(row)) };
-            softmax(set, probabilities, logits.row(row));
+            with_arithmetic!(softmax, set, probabilities, logits.row(row));
             choose(probabilities, experts, weights);
             if routing.normalize {
                 let sum: f32 = weights.iter().sum();
@@ -271,15 +271,15 @@ fn choose(probabilities: &[f32], experts: &mut [u32], weights: &mut [f32]) {
 }
 
 vectorized! {
-    fn softmax(out: &mut [f32], logits: &[f32]) {
+    fn softmax<A: Arithmetic>(_arithmetic: A, out: &mut [f32], logits: &[f32]) {
         let mut largest = f32::NEG_INFINITY;
         for logit in logits {
             largest = if *logit > largest { *logit } else { largest };
         }
         for (out, logit) in out.iter_mut().zip(logits) {
-            *out = exp(logit - largest);
+            *out = exp::<A>(logit - largest);
         }
-        let scale = 1.0 / sum_of(out.len(), |index| out[index]);
+        let scale = 1.0 / sum_of(out, |value| value);
         for out in out {
             *out *= scale;
         }
@@ -289,7 +289,7 @@ vectorized! {
 vectorized! {
     /// `gradient` comes as that of the probabilities and leaves as that of the logits.
     fn softmax_backward(gradient: &mut [f32], probabilities: &[f32]) {
-        let level = sum_of(gradient.len(), |index| gradient[index] * probabilities[index]);
+        let level = sum_of_products(gradient, probabilities);
         for (gradient, probability) in gradient.iter_mut().zip(probabilities) {
             *gradient = probability * (*gradient - level);
         }

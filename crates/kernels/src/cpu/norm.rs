@@ -2,7 +2,7 @@
 
 use crate::backend::{NormKind, NormOptions};
 use crate::cpu::buffers::{expect_apart, expect_apart_or_same, expect_shape};
-use crate::cpu::lanes::sum_of;
+use crate::cpu::lanes::{sum_of, sum_of_products};
 use crate::cpu::operand::Source;
 use crate::cpu::reference::norm as reference;
 use crate::cpu::work::{Leaves, Work, for_leaves, for_row_ranges};
@@ -152,9 +152,9 @@ vectorized! {
         for ((group, values), stats) in values.chunks_exact_mut(width).enumerate().zip(stats.chunks_exact_mut(2)) {
             let mean = match options.kind {
                 NormKind::Rms => 0.0,
-                NormKind::Layer => sum_of(width, |index| values[index]) / width as f32,
+                NormKind::Layer => sum_of(values, |value| value) / width as f32,
             };
-            let square = sum_of(width, |index| (values[index] - mean) * (values[index] - mean)) / width as f32;
+            let square = sum_of(values, |value| (value - mean) * (value - mean)) / width as f32;
             let reciprocal = 1.0 / (square + options.epsilon).sqrt();
             stats[0] = mean;
             stats[1] = reciprocal;
@@ -190,10 +190,10 @@ vectorized! {
             for (gradient, factor) in gradient.iter_mut().zip(part(factor, group, width)) {
                 *gradient *= factor;
             }
-            let along = sum_of(width, |index| gradient[index] * values[index]) / width as f32;
+            let along = sum_of_products(gradient, values) / width as f32;
             let level = match options.kind {
                 NormKind::Rms => 0.0,
-                NormKind::Layer => sum_of(width, |index| gradient[index]) / width as f32,
+                NormKind::Layer => sum_of(gradient, |gradient| gradient) / width as f32,
             };
             for (gradient, value) in gradient.iter_mut().zip(&*values) {
                 *gradient = reciprocal * (*gradient - level - value * along);

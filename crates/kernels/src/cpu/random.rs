@@ -26,6 +26,19 @@ impl Random {
         Random { seed }
     }
 
+    /// Gives each value the bits of its element, the first of which has number `first`.
+    #[inline(always)]
+    pub(crate) fn for_each(self, first: u64, values: &mut [f32], mut task: impl FnMut(&mut f32, u32)) {
+        let stream = self.stream(first);
+        if stream.counter.checked_add(values.len() as u32).is_none() {
+            return values.iter_mut().zip(0..).for_each(|(value, index)| task(value, stream.bits(index)));
+        }
+        // Without a carry inside, which is nearly always, the loop is straight.
+        for (value, counter) in values.iter_mut().zip(stream.counter..) {
+            task(value, mix(mix(counter ^ stream.before).wrapping_add(stream.between)));
+        }
+    }
+
     /// Numbers from element `first` on, for fewer than 2³² elements.
     pub(crate) fn stream(self, first: u64) -> Stream {
         let key = |upper: u64| splitmix(splitmix(self.seed) ^ upper.wrapping_mul(0x9e37_79b9_7f4a_7c15));
@@ -88,6 +101,9 @@ mod tests {
             for index in 0..20u32 {
                 let alone = Random::new(9).stream(first + u64::from(index)).bits(0);
                 assert_eq!(Random::new(9).stream(first).bits(index), alone);
+                let mut seen = Vec::new();
+                Random::new(9).for_each(first, &mut [0.0; 20], |_, bits| seen.push(bits));
+                assert_eq!(seen[index as usize], alone);
             }
         }
     }
