@@ -8,8 +8,12 @@ use std::time::Instant;
 
 use apertis_kernels::cpu::attention::heads::{HeadRows, HeadRowsMut};
 use apertis_kernels::cpu::attention::{attention, attention_backward};
+use apertis_kernels::cpu::head::{
+    HeadCoefficients, HeadGradients, HeadInput, HeadMatrix, HeadMatrixMut, HeadOutputs, head_forward, head_loss,
+};
+use apertis_kernels::cpu::optimizer::{Moment, Update, Weight, optimizer_step};
 use apertis_kernels::cpu::view::{Rows, RowsMut};
-use apertis_kernels::{AttentionShape, Context, Element, InstructionSet, SequenceSpan};
+use apertis_kernels::{AttentionShape, Context, Dtype, Element, HeadOptions, InstructionSet, OptimizerRule, SequenceSpan};
 use half::bf16;
 
 fn numbers<T: Element>(count: usize, seed: u32) -> Vec<T> {
@@ -95,6 +99,92 @@ impl Bench {
     }
 }
 
+impl Bench {
+    fn head<T: Element>(&self, set: InstructionSet, [t, v, d]: [usize; 3], with_weight: bool) {
+        let gradients = if with_weight { "dx and dw" } else { "dx" };
+        let name = format!("head_loss {t} × {v} × {d}, {gradients} {set} {:?}", T::DTYPE);
+        if !name.contains(&self.filter) {
+            return;
+        }
+        let context = Context::new(self.threads, set).expect("available sets make contexts");
+        let (x, weight): (Vec<bf16>, Vec<bf16>) = (numbers(t * d, 1), numbers(v * d, 2));
+        let (x_f32, weight_f32): (Vec<f32>, Vec<f32>) = (numbers(t * d, 1), numbers(v * d, 2));
+        let targets: Vec<u32> = (0..t as u32).map(|row| row * 7919 % v as u32).collect();
+        let column: Vec<f32> = vec![1.0; t];
+        let mut outputs = vec![vec![0f32; t]; 4];
+        let mut dx = vec![0f32; t * d];
+        let mut dweight = vec![0f32; if with_weight { v * d } else { 0 }];
+        let is_bf16 = T::DTYPE == Dtype::Bf16;
+        let input = HeadInput {
+            x_td: if is_bf16 { HeadMatrix::Bf16(Rows::dense(&x, t, d)) } else { HeadMatrix::F32(Rows::dense(&x_f32, t, d)) },
+            weight_vd: if is_bf16 { HeadMatrix::Bf16(Rows::dense(&weight, v, d)) } else { HeadMatrix::F32(Rows::dense(&weight_f32, v, d)) },
+            targets_t: Rows::dense(&targets, t, 1),
+            options: HeadOptions { scale: 1.0, soft_cap: None },
+        };
+        let coefficient = Rows::dense(&column, t, 1);
+        let coefficients = HeadCoefficients { dlogp_t: coefficient, dlse_t: coefficient, dmean_t: coefficient };
+        let [logp, lse, mean, correct] = &mut outputs[..] else { unreachable!("there are four") };
+        let outputs = HeadOutputs {
+            logp_t: RowsMut::dense(logp, t, 1),
+            lse_t: RowsMut::dense(lse, t, 1),
+            mean_logit_t: RowsMut::dense(mean, t, 1),
+            correct_t: RowsMut::dense(correct, t, 1),
+        };
+        let gradients = HeadGradients {
+            dx_td: HeadMatrixMut::F32(RowsMut::dense(&mut dx, t, d)),
+            dweight_vd: with_weight.then(|| RowsMut::dense(&mut dweight, v, d)),
+        };
+        context.install(|| {
+            let time = milliseconds(5, || head_loss(&context, &outputs, &gradients, &input, &coefficients));
+            let products = if with_weight { 6 } else { 4 };
+            println!("{name}: {time:.1} ms, {:.0} GFLOP/s", (products * t * v * d) as f64 / time / 1e6);
+            let time = milliseconds(5, || head_forward(&context, &outputs, &input));
+            println!("  head_forward: {time:.1} ms, {:.0} GFLOP/s", (2 * t * v * d) as f64 / time / 1e6);
+        });
+    }
+
+    fn optimizer(&self, name: &str, length: usize, rule: OptimizerRule, is_split: bool) {
+        let columns = 1024;
+        let name = format!("optimizer_step {name} {length}");
+        if !name.contains(&self.filter) {
+            return;
+        }
+        let context = Context::new(self.threads, InstructionSet::detect()).expect("available sets make contexts");
+        let gradient: Vec<f32> = numbers(length, 1);
+        let (mut weight, mut weight_bf16): (Vec<f32>, Vec<bf16>) = (numbers(length, 2), numbers(length, 3));
+        let mut remainder = vec![0u16; length];
+        let (mut first, mut second) = (vec![0f32; length], vec![0f32; length]);
+        let (mut first_codes, mut second_codes) = (vec![0u8; length], vec![0u8; length]);
+        let (mut first_scales, mut second_scales) = (vec![0f32; length.div_ceil(256)], vec![0f32; length.div_ceil(256)]);
+        let is_coded = matches!(rule, OptimizerRule::AdamW8bit { .. });
+        let has_second = matches!(rule, OptimizerRule::AdamW { .. } | OptimizerRule::AdamW8bit { .. });
+        let moments = (if is_coded { 4 } else { 8 }) * (1 + usize::from(has_second)) / if is_coded { 2 } else { 1 };
+        let bytes = length * (4 + 8 + moments);
+        context.install(|| {
+            let time = milliseconds(9, || {
+                let mut updates = [Update {
+                    weight: if is_split { Weight::Split(&mut weight_bf16, &mut remainder) } else { Weight::F32(&mut weight) },
+                    rows: length / columns,
+                    columns,
+                    gradient: &gradient,
+                    first: if is_coded { Moment::Coded(&mut first_codes, &mut first_scales) } else { Moment::F32(&mut first) },
+                    second: match (has_second, is_coded) {
+                        (false, _) => None,
+                        (true, true) => Some(Moment::Coded(&mut second_codes, &mut second_scales)),
+                        (true, false) => Some(Moment::F32(&mut second)),
+                    },
+                    rule,
+                    learning_rate: 1e-4,
+                    weight_decay: 0.01,
+                    update_count: 3,
+                }];
+                optimizer_step(&context, &mut updates, &[1.0, 0.9, 1.0]);
+            });
+            println!("{name}: {time:.2} ms, {:.1} GB/s", bytes as f64 / time / 1e6);
+        });
+    }
+}
+
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let threads = arguments.next().and_then(|word| word.parse().ok()).unwrap_or(2);
@@ -113,4 +203,15 @@ fn main() {
     bench.attention::<bf16>("135M, decode at 2048", best, [9, 3, 64], &[(1, 2048)]);
     bench.attention::<bf16>("135M, decode at 256", best, [9, 3, 64], &[(1, 256)]);
     bench.attention::<bf16>("0.5B, decode at 2048", best, [14, 2, 64], &[(1, 2048)]);
+    bench.head::<bf16>(best, [800, 50_260, 576], false);
+    bench.head::<bf16>(best, [800, 50_260, 576], true);
+    bench.head::<f32>(best, [800, 50_260, 576], false);
+    bench.head::<f32>(best, [768, 65, 128], true);
+    let (beta1, beta2, epsilon) = (0.9, 0.999, 1e-8);
+    let length = 1 << 24;
+    bench.optimizer("AdamW f32", length, OptimizerRule::AdamW { beta1, beta2, epsilon }, false);
+    bench.optimizer("AdamW bf16 and remainder", length, OptimizerRule::AdamW { beta1, beta2, epsilon }, true);
+    bench.optimizer("AdamW8bit bf16 and remainder", length, OptimizerRule::AdamW8bit { beta1, beta2, epsilon }, true);
+    bench.optimizer("Lion f32", length, OptimizerRule::Lion { beta1, beta2 }, false);
+    bench.optimizer("Muon f32 1024 × 1024", 1 << 20, OptimizerRule::Muon { momentum: 0.95, nesterov: true }, false);
 }
