@@ -25,18 +25,35 @@ fn numbers<T: Element>(count: usize, seed: u32) -> Vec<T> {
     (0..count).map(|_| next()).collect()
 }
 
-/// Median milliseconds of several runs.
-fn milliseconds(runs: usize, mut work: impl FnMut()) -> f64 {
+/// Nanoseconds that all threads of this process spent on a processor, where Linux tells.
+fn busy_nanoseconds() -> Option<f64> {
+    let tasks = std::fs::read_dir("/proc/self/task").ok()?;
+    let seconds = tasks.flatten().filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok());
+    Some(seconds.filter_map(|line| line.split(' ').next()?.parse::<f64>().ok()).sum())
+}
+
+/// Milliseconds of a run: the median of five batches by the clock, or, on one thread where
+/// Linux tells, the least time on the processor, which does not count what other programs take.
+fn milliseconds(threads: usize, mut work: impl FnMut()) -> f64 {
+    // Threads of the bench before may still be ending.
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    let start = Instant::now();
     work();
-    let mut times: Vec<f64> = (0..runs)
+    // The processor's time is only brought up to date every few milliseconds.
+    let runs = (0.15 / start.elapsed().as_secs_f64()).ceil() as usize;
+    let mut times: Vec<f64> = (0..5)
         .map(|_| {
-            let start = Instant::now();
-            work();
-            start.elapsed().as_secs_f64() * 1e3
+            let (start, busy) = (Instant::now(), busy_nanoseconds());
+            (0..runs).for_each(|_| work());
+            let elapsed = match (busy, busy_nanoseconds()) {
+                (Some(before), Some(after)) if threads == 1 => (after - before) / 1e6,
+                _ => start.elapsed().as_secs_f64() * 1e3,
+            };
+            elapsed / runs as f64
         })
         .collect();
     times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
+    times[if threads == 1 { 0 } else { times.len() / 2 }]
 }
 
 struct Bench {
@@ -75,11 +92,11 @@ impl Bench {
         let (q, k, v, dout) = (view(&q, queries, h, w), view(&k, keys, g, w), view(&v, keys, g, w), view(&dout, queries, h, w));
         let gigaflops = |products: usize, time: f64| (2 * products * pairs * w) as f64 / time / 1e6;
         context.install(|| {
-            let forward = milliseconds(41, || {
+            let forward = milliseconds(self.threads, || {
                 attention(&context, &view_mut(&mut out, queries, h, w), &RowsMut::dense(&mut lse, queries, h), &q, &k, &v, &shape);
             });
             print!("{name}: forward {forward:.3} ms, {:.0} GFLOP/s", gigaflops(2, forward));
-            let backward = milliseconds(41, || {
+            let backward = milliseconds(self.threads, || {
                 attention_backward(
                     &context,
                     &view_mut(&mut dq, queries, h, w),
@@ -135,10 +152,10 @@ impl Bench {
             dweight_vd: with_weight.then(|| RowsMut::dense(&mut dweight, v, d)),
         };
         context.install(|| {
-            let time = milliseconds(5, || head_loss(&context, &outputs, &gradients, &input, &coefficients));
+            let time = milliseconds(self.threads, || head_loss(&context, &outputs, &gradients, &input, &coefficients));
             let products = if with_weight { 6 } else { 4 };
             println!("{name}: {time:.1} ms, {:.0} GFLOP/s", (products * t * v * d) as f64 / time / 1e6);
-            let time = milliseconds(5, || head_forward(&context, &outputs, &input));
+            let time = milliseconds(self.threads, || head_forward(&context, &outputs, &input));
             println!("  head_forward: {time:.1} ms, {:.0} GFLOP/s", (2 * t * v * d) as f64 / time / 1e6);
         });
     }
@@ -161,7 +178,7 @@ impl Bench {
         let moments = (if is_coded { 4 } else { 8 }) * (1 + usize::from(has_second)) / if is_coded { 2 } else { 1 };
         let bytes = length * (4 + 8 + moments);
         context.install(|| {
-            let time = milliseconds(9, || {
+            let time = milliseconds(self.threads, || {
                 let mut updates = [Update {
                     weight: if is_split { Weight::Split(&mut weight_bf16, &mut remainder) } else { Weight::F32(&mut weight) },
                     rows: length / columns,

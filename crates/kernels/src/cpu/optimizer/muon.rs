@@ -8,8 +8,8 @@
 use super::rules::{join, split};
 use super::{Moment, Update, Weight};
 use crate::context::Context;
+use crate::cpu::matmul::{Epilogue, MatrixRef, Output, Term, product};
 use crate::cpu::view::RowsMut;
-use crate::instruction_set::vectorized;
 
 /// Coefficients of the quintic step. Jordan et al. 2024.
 const QUINTIC: (f32, f32, f32) = (3.4445, -4.775, 2.0315);
@@ -70,42 +70,18 @@ fn orthogonalize(context: &Context, x_sl: &mut Vec<f32>, short: usize, long: usi
     let mut polynomial_ss = vec![0f32; short * short];
     let mut next_sl = vec![0f32; short * long];
     for _ in 0..STEPS {
-        let mut x_ls = vec![0f32; short * long];
-        for row in 0..short {
-            for column in 0..long {
-                x_ls[column * short + row] = x_sl[row * long + column];
-            }
-        }
-        product(context, &mut gram_ss, x_sl, &x_ls, short, long, short);
-        product(context, &mut polynomial_ss, &gram_ss, &gram_ss, short, short, short);
-        for (polynomial, gram) in polynomial_ss.iter_mut().zip(&gram_ss) {
-            *polynomial = b * gram + c * *polynomial;
-        }
-        product(context, &mut next_sl, &polynomial_ss, x_sl, short, short, long);
-        for (next, x) in next_sl.iter_mut().zip(x_sl.iter()) {
-            *next += a * x;
-        }
+        let x = MatrixRef::dense(x_sl.as_slice(), short, long);
+        multiply(context, &mut gram_ss, Term::new(x, x.transposed()), false);
+        let gram = MatrixRef::dense(gram_ss.as_slice(), short, short);
+        polynomial_ss.iter_mut().zip(&gram_ss).for_each(|(polynomial, gram)| *polynomial = b * gram);
+        multiply(context, &mut polynomial_ss, Term { scale: c, ..Term::new(gram, gram) }, true);
+        next_sl.iter_mut().zip(x_sl.iter()).for_each(|(next, x)| *next = a * x);
+        multiply(context, &mut next_sl, Term::new(MatrixRef::dense(polynomial_ss.as_slice(), short, short), x), true);
         std::mem::swap(x_sl, &mut next_sl);
     }
 }
 
-/// `out_mn = left_mk · right_kn`, a row of the output a task.
-fn product(context: &Context, out_mn: &mut [f32], left_mk: &[f32], right_kn: &[f32], m: usize, k: usize, n: usize) {
-    let out = RowsMut::dense(out_mn, m, n);
-    context.for_each(m, |row| {
-        // SAFETY: each task writes its own row.
-        let out_n = unsafe { out.row(row) };
-        row_product(context.instruction_set(), out_n, &left_mk[row * k..(row + 1) * k], right_kn);
-    });
-}
-
-vectorized! {
-    fn row_product(out_n: &mut [f32], left_k: &[f32], right_kn: &[f32]) {
-        out_n.fill(0.0);
-        for (left, right_n) in left_k.iter().zip(right_kn.chunks_exact(out_n.len())) {
-            for (out, right) in out_n.iter_mut().zip(right_n) {
-                *out += left * right;
-            }
-        }
-    }
+fn multiply(context: &Context, out_mn: &mut [f32], term: Term<'_>, accumulate: bool) {
+    let output = Output::F32(RowsMut::dense(out_mn, term.left.rows(), term.right.columns()));
+    product(context, output, &[term], &Epilogue { accumulate, bias: None });
 }
