@@ -134,7 +134,7 @@ impl FolderStore {
             let path = entry.path();
             if is_ours && !is_named {
                 fs::remove_dir_all(&path).at("remove", &path)?;
-            } else if name.starts_with("index.json.") && name.ends_with(".tmp") {
+            } else if !path.is_dir() && name.ends_with(".tmp") {
                 fs::remove_file(&path).at("remove", &path)?;
             }
         }

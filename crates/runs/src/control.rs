@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -41,7 +41,7 @@ pub fn ask(folder: &RunFolder, action: &Action) -> Result<String, RunsError> {
 }
 
 /// Gives the request the first free number, without ever replacing another's.
-fn place(control: &PathBuf, attempt: u32, temporary: &PathBuf) -> Result<String, RunsError> {
+fn place(control: &Path, attempt: u32, temporary: &Path) -> Result<String, RunsError> {
     for number in 1_u32.. {
         let id = format!("{attempt}-{number}");
         let path = control.join(format!("{id}.json"));

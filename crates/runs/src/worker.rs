@@ -84,6 +84,7 @@ pub fn open(folder: &RunFolder, options: &OpenOptions) -> Result<Opened, RunsErr
     // What the worker before said is read before this one divides the log.
     let cause = cause_before(folder, &record, facts_before.as_ref());
     mark_attempt(folder, attempt)?;
+    remove_unfinished(folder)?;
     let decisions = record.decisions.clone();
     let clock = WorkingClock::starting_at(record.elapsed_ms);
 
@@ -439,6 +440,18 @@ fn mark_attempt(folder: &RunFolder, attempt: u32) -> Result<(), RunsError> {
     let path = folder.worker_log();
     let mut file = FileOptions::new().append(true).create(true).open(&path).at("open", &path)?;
     writeln!(file, "{}{attempt} {}", crate::supervise::ATTEMPT_MARK, crate::clock::now_text()).at("write", &path)
+}
+
+/// Removes files that an interrupted worker was still writing.
+fn remove_unfinished(folder: &RunFolder) -> Result<(), RunsError> {
+    for entry in std::fs::read_dir(folder.path()).at("list", folder.path())? {
+        let path = entry.at("list", folder.path())?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.ends_with(".tmp") || name == output::CURVES_UNFINISHED {
+            std::fs::remove_file(&path).at("remove", &path)?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(unix)]

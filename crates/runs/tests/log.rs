@@ -263,3 +263,34 @@ fn a_log_of_version_1_is_read() {
     let decisions: Vec<_> = record.decisions.iter().map(|event| event.kind.name()).collect();
     assert_eq!(decisions, ["micro_batch_halved", "batch_skipped", "learning_rate_changed"]);
 }
+
+/// How long a list of long runs takes: `cargo test --release -p apertis-runs --test log -- \
+/// --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn reading_a_long_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.jsonl");
+    let mut text = String::new();
+    for seq in 0..200_000 {
+        let event = Event {
+            v: 1,
+            seq,
+            attempt: 1,
+            step: seq,
+            at: "2026-01-02T03:04:05.678Z".to_owned(),
+            elapsed_ms: seq,
+            kind: finished_step(seq + 1).into(),
+            extra: serde_json::Map::new(),
+        };
+        text += &event.to_line();
+        text.push('\n');
+    }
+    fs::write(&path, &text).unwrap();
+    let began = std::time::Instant::now();
+    let record = RunRecord::read(&path).unwrap();
+    let seconds = began.elapsed().as_secs_f64();
+    assert_eq!(record.steps.len(), 200_000);
+    let (lines, bytes) = (200_000.0 / seconds, text.len() as f64 / seconds / 1e6);
+    eprintln!("read in {seconds:.2} s: {lines:.0} lines/s, {bytes:.0} MB/s");
+}

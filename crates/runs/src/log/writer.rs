@@ -67,8 +67,8 @@ impl LogWriter {
         let event = self.event(step, kind);
         match self.write(event) {
             Ok(event) => Ok(vec![event]),
-            Err((event, error)) if is_disk_full(&error) => self.wait_for_space(event),
-            Err((_, error)) => Err(failed(&error)),
+            Err(refused) if is_disk_full(&refused.1) => self.wait_for_space(refused.0),
+            Err(refused) => Err(failed(&refused.1)),
         }
     }
 
@@ -86,7 +86,7 @@ impl LogWriter {
     }
 
     /// Writes one line, or cuts back to the last whole one.
-    fn write(&mut self, mut event: Event) -> Result<Event, (Event, io::Error)> {
+    fn write(&mut self, mut event: Event) -> Result<Event, Box<(Event, io::Error)>> {
         event.seq = self.seq_next;
         let mut line = event.to_line();
         line.push('\n');
@@ -105,8 +105,8 @@ impl LogWriter {
                 Ok(event)
             }
             Err(error) => match self.storage.cut(self.length) {
-                Ok(()) => Err((event, error)),
-                Err(cut_error) => Err((event, cut_error)),
+                Ok(()) => Err(Box::new((event, error))),
+                Err(cut_error) => Err(Box::new((event, cut_error))),
             },
         }
     }
@@ -130,11 +130,11 @@ impl LogWriter {
             let unpaused = self.event(event.step, RunUnpaused { paused_ms }.into());
             match self.write(unpaused) {
                 Ok(unpaused) => written.push(unpaused),
-                Err((_, error)) if is_disk_full(&error) => {
+                Err(refused) if is_disk_full(&refused.1) => {
                     self.storage.give_up_reserve();
                     continue;
                 }
-                Err((_, error)) => return Err(failed(&error)),
+                Err(refused) => return Err(failed(&refused.1)),
             }
             self.clock.unpause();
             // It may be full again already; then this pause is said like the first.

@@ -18,6 +18,9 @@ pub use csv::results_csv;
 pub use curves::{CURVES_HEIGHT, CURVES_WIDTH, draw_curves};
 pub use report::report_html;
 
+/// The curves while they are drawn; the drawing library wants an ending it knows.
+pub(crate) const CURVES_UNFINISHED: &str = "results.tmp.png";
+
 /// Makes all of a run's files again from its log.
 ///
 /// # Errors
@@ -57,7 +60,7 @@ pub fn write_csv(folder: &RunFolder, record: &RunRecord) -> Result<(), RunsError
 /// It cannot be drawn or written.
 pub fn write_curves(folder: &RunFolder, record: &RunRecord) -> Result<(), RunsError> {
     let path = folder.results_png();
-    let temporary = folder.path().join("results.tmp.png");
+    let temporary = folder.path().join(CURVES_UNFINISHED);
     draw_curves(&temporary, &folder.name(), record)?;
     std::fs::rename(&temporary, &path).at("rename", &temporary)
 }
