@@ -15,7 +15,7 @@ use crate::clock::WorkingClock;
 use crate::control::{RunControl, is_stop_asked};
 use crate::error::AtPath;
 use crate::lock::{WorkerFacts, WorkerLock};
-use crate::log::{FileStorage, LogWriter, read_log};
+use crate::log::{FileStorage, LogWriter, RESERVE_NAME, read_log};
 use crate::slot::{DeviceSlot, Ticket};
 use crate::supervise::{Cause, cause_of_death, has_halved};
 use crate::system::SystemSampler;
@@ -78,6 +78,8 @@ pub fn open(folder: &RunFolder, options: &OpenOptions) -> Result<Opened, RunsErr
     let events = read_log(&folder.events()).at("read", &folder.events())?;
     let record = RunRecord::of(&events);
     if record.state.has_finished() && !options.extend {
+        // Its worker may have been killed between its last word and tidying up.
+        remove_unfinished(folder)?;
         return Ok(Opened::Finished(Box::new(record)));
     }
     let attempt = record.attempt + 1;
@@ -442,12 +444,13 @@ fn mark_attempt(folder: &RunFolder, attempt: u32) -> Result<(), RunsError> {
     writeln!(file, "{}{attempt} {}", crate::supervise::ATTEMPT_MARK, crate::clock::now_text()).at("write", &path)
 }
 
-/// Removes files that an interrupted worker was still writing.
+/// Removes files that an interrupted worker was still writing, and its reserve.
 fn remove_unfinished(folder: &RunFolder) -> Result<(), RunsError> {
     for entry in std::fs::read_dir(folder.path()).at("list", folder.path())? {
         let path = entry.at("list", folder.path())?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.ends_with(".tmp") || name == output::CURVES_UNFINISHED {
+        let is_unfinished = name.ends_with(".tmp") || name == output::CURVES_UNFINISHED;
+        if is_unfinished || name == RESERVE_NAME {
             std::fs::remove_file(&path).at("remove", &path)?;
         }
     }

@@ -12,7 +12,7 @@ use apertis_runs::lock::lock_facts;
 use apertis_runs::log::read_log;
 use apertis_runs::spawn::spawn_worker;
 use apertis_runs::watch::{Kept, Watcher};
-use apertis_runs::{OpenOptions, RunFolder, RunRecord, RunsError, worker};
+use apertis_runs::{OpenOptions, Opened, RunFolder, RunRecord, RunsError, worker};
 use support::*;
 
 /// What the child processes of these tests run; does nothing in the test run itself.
@@ -117,6 +117,8 @@ fn check_equal_to_undisturbed(folder: &RunFolder) {
         .filter(|name| name.ends_with(".tmp"))
         .collect();
     assert!(leftovers.is_empty(), "{leftovers:?}");
+    // A kill after the last word leaves these; whoever opens the run next removes them.
+    assert!(matches!(worker::open(folder, &options()).unwrap(), Opened::Finished(_)));
     assert!(!folder.worker_pid().exists() && !folder.path().join("reserve").exists());
     for file in [folder.results_csv(), folder.results_png(), folder.report()] {
         assert!(fs::metadata(&file).unwrap().len() > 0, "{}", file.display());

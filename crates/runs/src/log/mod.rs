@@ -5,5 +5,6 @@ mod storage;
 mod writer;
 
 pub use reader::{LogFollower, last_event, read_log};
+pub(crate) use storage::RESERVE_NAME;
 pub use storage::{FileStorage, LogStorage};
 pub use writer::LogWriter;

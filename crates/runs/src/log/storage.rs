@@ -14,6 +14,9 @@ use std::time::Duration;
 /// Bytes.
 const RESERVE_BYTES: usize = 1 << 20;
 
+/// The file that holds it.
+pub(crate) const RESERVE_NAME: &str = "reserve";
+
 /// Points are made durable at least this often.
 const SYNC_INTERVAL: Duration = Duration::from_millis(900);
 
@@ -78,7 +81,7 @@ impl FileStorage {
         let is_dirty = Arc::new(AtomicBool::new(false));
         let is_closed = Arc::new(AtomicBool::new(false));
         let syncer = spawn_syncer(file.try_clone()?, is_dirty.clone(), is_closed.clone())?;
-        let storage = FileStorage { file, reserve: path.with_file_name("reserve"), is_dirty, is_closed, syncer: Some(syncer) };
+        let storage = FileStorage { file, reserve: path.with_file_name(RESERVE_NAME), is_dirty, is_closed, syncer: Some(syncer) };
         Ok((storage, whole, length - whole))
     }
 }
