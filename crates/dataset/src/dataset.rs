@@ -97,8 +97,8 @@ impl Dataset {
         Ok((self.counts(&blocks).iter().sum(), is_complete))
     }
 
-    /// How many units there are, or will be: exact when all is tokenised, before that reckoned
-    /// from the first block and the size of the files, and then always the same number.
+    /// How many units there are: exact when all is tokenised; before that reckoned from the first
+    /// block and the size of the files, and the same number however far the rest is.
     ///
     /// # Errors
     /// The preparation failed.
@@ -108,8 +108,8 @@ impl Dataset {
         let Some(first) = blocks.first().filter(|_| !is_complete) else {
             return Ok(known);
         };
-        let scale = self.handle.0.bytes_total as f64 / first.source_bytes().max(1) as f64;
-        Ok(known.max((self.count(0, first) as f64 * scale) as u64))
+        let scale = self.handle.0.bytes_total as f64 / first.disk_bytes().max(1) as f64;
+        Ok((self.count(0, first) as f64 * scale) as u64)
     }
 
     /// How many units there are; waits until all is tokenised.

@@ -8,6 +8,7 @@ use apertis_tokenizer::{ChatTemplate, Tokenizer};
 
 use crate::dataset::{Dataset, Unit};
 use crate::error::DatasetError;
+use crate::read::{find_files, split_by_name};
 use crate::report::DataReport;
 use crate::settings::DataSettings;
 use crate::split::{hold_out_rows, hold_out_tokens};
@@ -78,17 +79,29 @@ fn open_parts(
         return Err(DatasetError::Settings(format!("eval_fraction={}, expected 0 to 0.9", settings.eval_fraction)));
     }
     let tokeniser = Arc::new(new_tokeniser(settings, tokenizer));
-    let mut open_files = |paths: &[PathBuf], whole: bool| -> Result<(Arc<Handle>, Unit), DatasetError> {
-        let handle = prepare(paths, settings, &tokeniser, cache_folder, whole, progress)?;
+    let (mut files, mut notes) = find_files(&settings.paths)?;
+    let mut eval_files = match settings.eval_paths.as_slice() {
+        [] => None,
+        paths => Some(find_files(paths)?),
+    };
+    if eval_files.is_none()
+        && let Some((train, eval, further)) = split_by_name(&files)
+    {
+        files = train;
+        notes.extend(further);
+        eval_files = (settings.eval_fraction > 0.0).then_some((eval, Vec::new()));
+    }
+    let mut open_files = |files, whole: bool| -> Result<(Arc<Handle>, Unit), DatasetError> {
+        let handle = prepare(files, settings, &tokeniser, cache_folder, whole, progress)?;
         let report = handle.0.report();
         stop_at_fault(settings, &report)?;
         let unit = if report.has_rows { Unit::Row } else { Unit::Window(settings.max_length) };
         Ok((Arc::new(handle), unit))
     };
-    let (handle, unit) = open_files(&settings.paths, whole)?;
+    let (handle, unit) = open_files((files, notes), whole)?;
     let report = handle.0.report();
-    if !settings.eval_paths.is_empty() {
-        let (eval, eval_unit) = open_files(&settings.eval_paths, true)?;
+    if let Some(eval_files) = eval_files {
+        let (eval, eval_unit) = open_files(eval_files, true)?;
         let eval_report = eval.0.report();
         return Ok(Prepared {
             train: Dataset::all(handle, unit),

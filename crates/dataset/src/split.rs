@@ -54,7 +54,7 @@ pub(crate) fn hold_out_tokens(shard: &Shard, bytes_total: u64, fraction: f64, se
 
 /// How many times larger the data is than its first block.
 fn scale(shard: &Shard, bytes_total: u64) -> f64 {
-    if shard.is_full() { (bytes_total as f64 / shard.source_bytes().max(1) as f64).max(1.0) } else { 1.0 }
+    if shard.is_full() { (bytes_total as f64 / shard.disk_bytes().max(1) as f64).max(1.0) } else { 1.0 }
 }
 
 fn held_out_count(rows: u64, scale: f64, fraction: f64) -> u64 {

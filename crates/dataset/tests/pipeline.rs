@@ -301,3 +301,38 @@ fn settings_out_of_range_are_errors() {
     assert!(error(DataSettings { max_length: 1, ..data.clone() }).contains("max_length=1"));
     assert!(error(DataSettings { eval_fraction: 1.5, ..data }).contains("eval_fraction=1.5"));
 }
+
+#[test]
+fn names_in_a_folder_say_what_is_held_out() {
+    let (train, valid, test) = (chats(20), chats(3), chats(5));
+    let folder =
+        folder(&[("data/train-00.jsonl", train.as_bytes()), ("data/valid.jsonl", valid.as_bytes()), ("data/test.jsonl", test.as_bytes())]);
+    let data = settings(folder.path().join("data"));
+    let prepared = open(&data, folder.path()).expect("prepared");
+    let units = |dataset: &Dataset| dataset.units().expect("complete");
+    assert_eq!((units(&prepared.train), prepared.eval.as_ref().map(units)), (20, Some(3)));
+    assert_eq!(prepared.report.notes.len(), 2);
+    let all = open(&DataSettings { eval_fraction: 0.0, ..data }, folder.path()).expect("prepared");
+    assert_eq!((units(&all.train), all.eval.is_none()), (20, true));
+    let own = DataSettings { eval_paths: vec![folder.path().join("data/test.jsonl")], ..settings(folder.path().join("data/*.jsonl")) };
+    let prepared = open(&own, folder.path()).expect("prepared");
+    assert_eq!((units(&prepared.train), prepared.eval.as_ref().map(units)), (28, Some(5)));
+}
+
+#[test]
+fn makers_at_the_same_time_do_not_disturb_each_other() {
+    let folder = folder(&[("chat.jsonl", chats(400).as_bytes())]);
+    let data = DataSettings { block_bytes: 5_000, ..settings(folder.path().join("chat.jsonl")) };
+    let cache = tempfile::tempdir().expect("a folder");
+    let orders: Vec<Vec<u64>> = std::thread::scope(|scope| {
+        let make = || {
+            let prepared = open(&data, cache.path()).expect("prepared");
+            all_rows(&sampler(&prepared.train, SamplerSettings::default()), 1)
+        };
+        let makers: Vec<_> = (0..4).map(|_| scope.spawn(make)).collect();
+        makers.into_iter().map(|maker| maker.join().expect("no panic")).collect()
+    });
+    assert!(orders.windows(2).all(|pair| pair[0] == pair[1]));
+    let left: Vec<_> = glob::glob(&format!("{}/**/*.tmp", cache.path().display())).expect("a pattern").flatten().collect();
+    assert!(left.is_empty(), "{left:?}");
+}

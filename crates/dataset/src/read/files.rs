@@ -68,6 +68,59 @@ pub fn find_files(paths: &[PathBuf]) -> Result<(Vec<DataFile>, Vec<String>), Dat
     Ok((files, notes))
 }
 
+/// What a file of a folder is for, by its name or its folder's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Train,
+    Validation,
+    Test,
+    Unsaid,
+}
+
+fn purpose(path: &Path) -> Purpose {
+    let of = |name: &str| {
+        let name = name.to_ascii_lowercase();
+        let word = name.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+        match word {
+            "train" | "training" => Purpose::Train,
+            "valid" | "val" | "validation" | "eval" | "evaluation" | "dev" => Purpose::Validation,
+            "test" => Purpose::Test,
+            _ => Purpose::Unsaid,
+        }
+    };
+    let names = [path.file_name(), path.parent().and_then(Path::file_name)];
+    let purposes = names.into_iter().flatten().map(|name| of(&name.to_string_lossy()));
+    purposes.into_iter().find(|purpose| *purpose != Purpose::Unsaid).unwrap_or(Purpose::Unsaid)
+}
+
+/// Parts of a folder that has files called `train…` beside files called `valid…` or `test…`, as
+/// published data often has: what is trained on, what is evaluated on, and notes about the rest.
+/// `None` where no file was found in a folder or the names say nothing.
+pub(crate) fn split_by_name(files: &[DataFile]) -> Option<(Vec<DataFile>, Vec<DataFile>, Vec<String>)> {
+    let has = |wanted: Purpose| files.iter().any(|file| !file.is_named && purpose(&file.path) == wanted);
+    if !has(Purpose::Train) || files.iter().any(|file| file.is_named) {
+        return None;
+    }
+    let held = match (has(Purpose::Validation), has(Purpose::Test)) {
+        (true, _) => Purpose::Validation,
+        (false, true) => Purpose::Test,
+        (false, false) => return None,
+    };
+    let mut notes = Vec::new();
+    let (mut train, mut eval) = (Vec::new(), Vec::new());
+    for file in files {
+        match purpose(&file.path) {
+            Purpose::Train | Purpose::Unsaid => train.push(file.clone()),
+            purpose if purpose == held => {
+                notes.push(format!("{} is evaluated on, as its name says, and not trained on", file.path.display()));
+                eval.push(file.clone());
+            }
+            _ => notes.push(format!("{} is test data, as its name says, and not used", file.path.display())),
+        }
+    }
+    Some((train, eval, notes))
+}
+
 fn no_files(pattern: &Path, found: &str) -> DatasetError {
     DatasetError::NoFiles { pattern: pattern.display().to_string(), found: found.to_string() }
 }

@@ -9,6 +9,7 @@ mod parquet;
 mod sniff;
 mod text;
 
+pub(crate) use files::split_by_name;
 pub use files::{DataFile, find_files};
 pub(crate) use sniff::{FileKind, open_file};
 

@@ -11,13 +11,14 @@ use std::time::Duration;
 use rayon::prelude::*;
 
 use super::key::cache_key;
+use super::shard::temporary_name;
 use super::shared::{Handle, Shared};
 use super::write::Writer;
 use super::{Shard, Tokeniser};
 use crate::Progress;
 use crate::error::DatasetError;
 use crate::problem::Problem;
-use crate::read::{DataFile, find_files};
+use crate::read::DataFile;
 use crate::recognise::Sample;
 use crate::report::{DataReport, FileReport};
 use crate::rows::{FoundRow, FoundRows, Read};
@@ -35,17 +36,16 @@ pub(super) enum Outcome {
     Bad(Problem, String),
 }
 
-/// Opens the cache of `paths`, making it where it is absent. Returns when the first block can be
+/// Opens the cache of some files, making it where it is absent. Returns when the first block can be
 /// read, or all where `whole` is set.
 pub(crate) fn prepare(
-    paths: &[PathBuf],
+    (files, notes): (Vec<DataFile>, Vec<String>),
     settings: &DataSettings,
     tokeniser: &Arc<Tokeniser>,
     cache_folder: &Path,
     whole: bool,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Handle, DatasetError> {
-    let (files, notes) = find_files(paths)?;
     let key = cache_key(&files, tokeniser, settings, cache_folder)?;
     let folder = cache_folder.join(key);
     let bytes_total = files.iter().map(|file| file.bytes).sum();
@@ -111,7 +111,7 @@ pub(super) fn shard_name(block: usize) -> String {
 /// Writes the manifest that makes a cache complete.
 pub(super) fn write_manifest(folder: &Path, report: &DataReport, shard_rows: &[u64]) -> Result<(), DatasetError> {
     let path = folder.join("manifest.json");
-    let temporary = folder.join(format!("manifest.{}.tmp", std::process::id()));
+    let temporary = folder.join(temporary_name("manifest"));
     let io = || DatasetError::io("write token cache", &path);
     let text = serde_json::to_vec(&(report, shard_rows)).expect("a report has only string keys");
     fs::write(&temporary, text).map_err(io())?;
@@ -157,12 +157,14 @@ fn start(
     )
 }
 
-type Chunk = Result<Vec<FoundRow>, DatasetError>;
+/// Rows, and how many bytes of the files had been read when they were complete.
+type Chunk = Result<(Vec<FoundRow>, u64), DatasetError>;
 
 /// Reads rows into chunks until the end, an error, or nobody listens any more.
 fn read_all(mut found: FoundRows, sender: &SyncSender<Chunk>, shared: &Shared) {
     let mut chunk = Vec::new();
     let mut bytes = 0;
+    let position = || shared.position.load(Ordering::Relaxed);
     loop {
         let next = found.next();
         let is_end = !matches!(next, Ok(Some(_)));
@@ -174,14 +176,14 @@ fn read_all(mut found: FoundRows, sender: &SyncSender<Chunk>, shared: &Shared) {
             Ok(None) => {}
             Err(error) => {
                 // Rows before the error are still sent, so that their problems are known.
-                let _ = sender.send(Ok(std::mem::take(&mut chunk)));
+                let _ = sender.send(Ok((std::mem::take(&mut chunk), position())));
                 let _ = sender.send(Err(error));
                 return;
             }
         }
         if is_end || chunk.len() >= CHUNK_ROWS || bytes >= CHUNK_BYTES {
             bytes = 0;
-            if sender.send(Ok(std::mem::take(&mut chunk))).is_err() || is_end || shared.is_cancelled() {
+            if sender.send(Ok((std::mem::take(&mut chunk), position()))).is_err() || is_end || shared.is_cancelled() {
                 return;
             }
         }
@@ -198,7 +200,8 @@ fn write_all(
 ) -> Result<(), DatasetError> {
     let mut writer = Writer::new(settings, tokeniser, folder, shared);
     for chunk in receiver {
-        let chunk = chunk?;
+        let (chunk, position) = chunk?;
+        writer.set_position(position);
         if shared.is_cancelled() {
             return Ok(());
         }

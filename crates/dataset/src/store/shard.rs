@@ -2,7 +2,7 @@
 //! begins. Written once under a name of its own, renamed when whole, then only mapped and read.
 //!
 //! Layout, little-endian: a head of 64 bytes (magic, bytes of an id, whether the block is full,
-//! counts of tokens and rows, source bytes, checksum); the ids (2 or 4 bytes each); the mask, one bit a
+//! counts of tokens and rows, bytes on disk, checksum); the ids (2 or 4 bytes each); the mask, one bit a
 //! token; one entry of 24 bytes a row. Sections begin at multiples of 8.
 
 use std::fs::{self, File};
@@ -57,13 +57,16 @@ pub(crate) struct ShardWriter {
     is_finished: bool,
 }
 
-/// Tells files of several writers in one process apart.
-static WRITER_NUMBER: AtomicU64 = AtomicU64::new(0);
+/// A name for a file that is still being written, its own for each writer of each process.
+pub(super) fn temporary_name(purpose: &str) -> String {
+    static WRITER_NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = WRITER_NUMBER.fetch_add(1, Ordering::Relaxed);
+    format!("{purpose}.{}-{number}.tmp", std::process::id())
+}
 
 impl ShardWriter {
     pub(crate) fn create(path: &Path, vocab_size: usize) -> Result<Self, DatasetError> {
-        let number = WRITER_NUMBER.fetch_add(1, Ordering::Relaxed);
-        let temporary = path.with_extension(format!("{}-{number}.tmp", std::process::id()));
+        let temporary = path.with_extension(temporary_name("tokens"));
         let io = || DatasetError::io("write token cache", &temporary);
         let mut output = BufWriter::with_capacity(256 << 10, File::create(&temporary).map_err(io())?);
         output.write_all(&[0; HEAD_BYTES]).map_err(io())?;
@@ -115,14 +118,14 @@ impl ShardWriter {
     /// Makes the block durable and gives it its name.
     ///
     /// `is_full` says that it ended because of its size, not because the data ended.
-    pub(crate) fn finish(mut self, source_bytes: u64, is_full: bool) -> Result<PathBuf, DatasetError> {
-        self.write_tail(source_bytes, is_full).map_err(DatasetError::io("write token cache", &self.temporary))?;
+    pub(crate) fn finish(mut self, disk_bytes: u64, is_full: bool) -> Result<PathBuf, DatasetError> {
+        self.write_tail(disk_bytes, is_full).map_err(DatasetError::io("write token cache", &self.temporary))?;
         fs::rename(&self.temporary, &self.path).map_err(DatasetError::io("write token cache", &self.path))?;
         self.is_finished = true;
         Ok(self.path.clone())
     }
 
-    fn write_tail(&mut self, source_bytes: u64, is_full: bool) -> io::Result<()> {
+    fn write_tail(&mut self, disk_bytes: u64, is_full: bool) -> io::Result<()> {
         let padding = [0u8; 8];
         let id_bytes = self.token_count as usize * self.id_bytes;
         self.output.write_all(&padding[..id_bytes.next_multiple_of(8) - id_bytes])?;
@@ -132,7 +135,7 @@ impl ShardWriter {
         let mut head = Vec::with_capacity(HEAD_BYTES);
         head.extend_from_slice(&MAGIC);
         let kind = self.id_bytes as u64 | u64::from(is_full) << 32;
-        for value in [kind, self.token_count, self.row_count, source_bytes] {
+        for value in [kind, self.token_count, self.row_count, disk_bytes] {
             head.extend_from_slice(&value.to_le_bytes());
         }
         let checksum = blake3::hash(&head);
@@ -159,7 +162,7 @@ pub(crate) struct Shard {
     id_bytes: usize,
     token_count: u64,
     row_count: u64,
-    source_bytes: u64,
+    disk_bytes: u64,
     is_full: bool,
     mask_at: usize,
     rows_at: usize,
@@ -186,20 +189,22 @@ impl Shard {
         }
         let id_bytes = (field(8) & 0xff) as usize;
         let is_full = field(8) >> 32 == 1;
-        let (token_count, row_count, source_bytes) = (field(16), field(24), field(32));
+        let (token_count, row_count, disk_bytes) = (field(16), field(24), field(32));
         let mask_at = HEAD_BYTES + (token_count as usize * id_bytes).next_multiple_of(8);
         let rows_at = mask_at + (token_count as usize).div_ceil(8).next_multiple_of(8);
         let is_whole = map.len() == rows_at + row_count as usize * ROW_ENTRY_BYTES;
-        is_whole.then_some(Self { map, id_bytes, token_count, row_count, source_bytes, is_full, mask_at, rows_at })
+        let shard = Self { map, id_bytes, token_count, row_count, disk_bytes, is_full, mask_at, rows_at };
+        shard.release_pages();
+        is_whole.then_some(shard)
     }
 
     pub(crate) fn row_count(&self) -> u64 {
         self.row_count
     }
 
-    /// Bytes of the files that this block was made from.
-    pub(crate) fn source_bytes(&self) -> u64 {
-        self.source_bytes
+    /// Bytes on disk that were read for this block.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        self.disk_bytes
     }
 
     /// Whether more data followed, or could have.

@@ -30,6 +30,9 @@ pub(super) struct Writer<'a> {
     shard: Option<ShardWriter>,
     shard_rows: Vec<u64>,
     block_bytes: u64,
+    /// Bytes of the files read by now, and when the open block began.
+    position: u64,
+    block_position: u64,
     hashes: HashSet<u64, BuildHasherDefault<TakenAsIs>>,
     document: OpenDocument,
 }
@@ -55,9 +58,16 @@ impl<'a> Writer<'a> {
             shard: None,
             shard_rows: Vec::new(),
             block_bytes: 0,
+            position: 0,
+            block_position: 0,
             hashes: HashSet::default(),
             document: OpenDocument::default(),
         }
+    }
+
+    /// Says how many bytes of the files had been read when the rows to come were complete.
+    pub(super) fn set_position(&mut self, position: u64) {
+        self.position = position;
     }
 
     pub(super) fn add(&mut self, found: &FoundRow, outcome: Outcome) -> Result<(), DatasetError> {
@@ -201,7 +211,8 @@ impl<'a> Writer<'a> {
         let Some(shard) = self.shard.take() else {
             return Ok(None);
         };
-        let path = shard.finish(self.block_bytes, is_full)?;
+        let path = shard.finish(self.position - self.block_position, is_full)?;
+        self.block_position = self.position;
         let Some(shard) = Shard::open(&path) else {
             let source = std::io::Error::other("it cannot be read back");
             return Err(DatasetError::io("read token cache", &path)(source));
