@@ -17,6 +17,7 @@ pub mod log;
 pub mod machine;
 pub mod output;
 pub mod record;
+pub mod result;
 pub mod run_lock;
 pub mod slot;
 pub mod spawn;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use apertis_domain::Recipe;
 use apertis_runs::output::{draw_curves, remake, report_html, results_csv};
+use apertis_runs::result::TrainResult;
 use apertis_runs::{RunFolder, RunRecord, list};
 use support::*;
 
@@ -105,4 +106,15 @@ fn everything_can_be_made_again_from_the_log() {
     assert!(summary.tokens_per_second > 1000.0 && summary.seconds_left.is_none());
     let json = serde_json::to_value(summary).unwrap();
     assert_eq!((&json["state"], &json["reason"]), (&"finished".into(), &"early_stop".into()));
+
+    let result = TrainResult::of(&folder, &recorded(), 100.0, 1_000_000);
+    assert_eq!((result.state, result.steps, result.train_losses.len()), ("finished", 162, 161));
+    assert_eq!(result.peak_rss_bytes, 62_000_000);
+    let tokens: u64 = recorded().steps[2..].iter().map(|point| point.value.tokens).sum();
+    assert_eq!(result.timed_tokens, tokens, "from the end of step 2");
+    assert!((result.tokens_per_second - 2280.0).abs() < 30.0, "{}", result.tokens_per_second);
+    let json = serde_json::to_value(&result).unwrap();
+    for name in ["run", "dir", "wall_seconds", "eval_loss", "best_eval_loss", "best_step"] {
+        assert!(!json[name].is_null(), "{name}");
+    }
 }
