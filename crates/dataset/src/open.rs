@@ -116,6 +116,8 @@ fn open_parts(
         Unit::Row => hold_out_rows(shard, bytes_total, fraction, seed),
         Unit::Window(length) => hold_out_tokens(shard, bytes_total, fraction, seed, length),
     });
+    // Choosing looked at every row of the block.
+    blocks.iter().for_each(|shard| shard.release_pages());
     let (train, eval) = match held_out {
         Some(held_out) => {
             let (train, eval) = Dataset::split(handle, unit, held_out);

@@ -62,6 +62,8 @@ fn tables() {
         b"question,answer\nq\nq,a,x\nq,a\n",
         Ok(&["line 2: wrong_column_count", "line 3: wrong_column_count", "user: q | assistant: a"]),
     );
+    check("unclosed.csv", b"question,answer\nq,a\nr,\"b\nq,a\nq,a\n", Ok(&["user: q | assistant: a", "line 3: damaged_file"]));
+    check("closed.csv", b"question,answer\nq,\"a\nb\"", Ok(&["user: q | assistant: a\nb"]));
     check("broken.csv", b"question,answer\nq,\xff\nq,a\n", Ok(&["line 2: broken_utf8", "user: q | assistant: a"]));
 }
 

@@ -38,15 +38,15 @@ pub(super) fn separator(head: &[u8]) -> u8 {
 /// Reads a table whose first record is its header. A single column whose first cell is a sentence
 /// has no header: its column is called `text`.
 pub(super) fn csv_reader(input: impl Read + 'static, file: u32, separator: u8) -> Box<dyn RowReader> {
-    let taken = Rc::new(Cell::new(0));
-    let capped = Capped { input, taken: taken.clone() };
+    let seen = Rc::new(Seen::default());
+    let capped = Capped { input, seen: seen.clone() };
     let reader = ReaderBuilder::new().has_headers(false).flexible(true).delimiter(separator).buffer_capacity(128 << 10).from_reader(capped);
-    Box::new(Table { reader, taken, file, header: None, is_done: false })
+    Box::new(Table { reader, seen, file, header: None, is_done: false })
 }
 
 struct Table<R> {
     reader: Reader<Capped<R>>,
-    taken: Rc<Cell<usize>>,
+    seen: Rc<Seen>,
     file: u32,
     header: Option<Vec<String>>,
     is_done: bool,
@@ -61,7 +61,7 @@ impl<R: Read> RowReader for Table<R> {
             let mut record = ByteRecord::new();
             let start = self.reader.position().byte();
             let line = self.reader.position().line();
-            self.taken.set(0);
+            self.seen.in_record.set(0);
             match self.reader.read_byte_record(&mut record) {
                 Ok(true) => {}
                 Ok(false) => return None,
@@ -74,6 +74,12 @@ impl<R: Read> RowReader for Table<R> {
             }
             let bytes = self.reader.position().byte() - start;
             let source = RowSource { file: self.file, line: record.position().map_or(line, csv::Position::line) };
+            if self.is_unclosed(&record) {
+                self.is_done = true;
+                let lines = self.reader.position().line().saturating_sub(source.line);
+                let detail = format!("a quotation mark that opens here is never closed; {lines} lines follow");
+                return Some(RawRow::problem(source, bytes, RowProblem::DamagedFile, detail, record.as_slice()));
+            }
             let Some(header) = &self.header else {
                 if is_sentence(&record) {
                     self.header = Some(vec!["text".to_string()]);
@@ -92,6 +98,13 @@ impl<R: Read> RowReader for Table<R> {
 }
 
 impl<R: Read> Table<R> {
+    /// Whether the last cell of the file runs to its end without a closing mark, and so swallowed
+    /// the rows that follow its opening.
+    fn is_unclosed(&self, record: &ByteRecord) -> bool {
+        let is_last = self.seen.is_at_end.get() && self.reader.position().byte() == self.seen.total.get();
+        is_last && self.seen.last_visible.get() != b'"' && record.iter().next_back().is_some_and(|cell| cell.contains(&b'\n'))
+    }
+
     fn row(&self, record: &ByteRecord, source: RowSource, bytes: u64) -> RawRow {
         let header = self.header.as_deref().unwrap_or_default();
         let raw = record.as_slice();
@@ -119,21 +132,38 @@ fn is_sentence(record: &ByteRecord) -> bool {
     }
 }
 
+/// What went through [`Capped`].
+#[derive(Default)]
+struct Seen {
+    /// Bytes since the last record began.
+    in_record: Cell<usize>,
+    total: Cell<u64>,
+    is_at_end: Cell<bool>,
+    /// The last byte that is no white space.
+    last_visible: Cell<u8>,
+}
+
 /// Ends the table when one record swallows more than a row may hold, as after a quotation mark
 /// that is never closed.
 struct Capped<R> {
     input: R,
-    taken: Rc<Cell<usize>>,
+    seen: Rc<Seen>,
 }
 
 impl<R: Read> Read for Capped<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.taken.get() > ROW_BYTES_MAX {
+        let seen = &self.seen;
+        if seen.in_record.get() > ROW_BYTES_MAX {
             let limit = ROW_BYTES_MAX >> 20;
             return Err(io::Error::other(format!("a row does not end within {limit} MiB; is a quotation mark unclosed?")));
         }
         let count = self.input.read(buffer)?;
-        self.taken.set(self.taken.get() + count);
+        seen.in_record.set(seen.in_record.get() + count);
+        seen.total.set(seen.total.get() + count as u64);
+        seen.is_at_end.set(count == 0);
+        if let Some(&byte) = buffer[..count].iter().rev().find(|byte| !byte.is_ascii_whitespace()) {
+            seen.last_visible.set(byte);
+        }
         Ok(count)
     }
 }
