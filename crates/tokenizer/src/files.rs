@@ -6,12 +6,13 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::error::TokenizerError;
+use crate::pipeline::Made;
 use crate::source::{Source, SourceFile};
 use crate::special::Settings;
 use crate::{bpe_files, llama2c, sentencepiece};
 
 /// Files beside the vocabulary that say how it is used.
-const SETTINGS_FILES: [&str; 6] = [
+pub(crate) const SETTINGS_FILES: [&str; 6] = [
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
@@ -20,10 +21,13 @@ const SETTINGS_FILES: [&str; 6] = [
     "chat_template.json",
 ];
 /// The folder of further chat templates, one a file.
-const TEMPLATE_FOLDER: &str = "additional_chat_templates";
+pub(crate) const TEMPLATE_FOLDER: &str = "additional_chat_templates";
+
+/// What was read, and the tokenizer that was made where there is no `tokenizer.json`.
+type Reading = (Source, Option<Made>);
 
 /// Reads the tokenizer of a folder.
-pub(crate) fn read_folder(dir: &Path) -> Result<Source, TokenizerError> {
+pub(crate) fn read_folder(dir: &Path) -> Result<Reading, TokenizerError> {
     let (mut files, settings) = read_settings(dir)?;
     if let Some(bytes) = read_if_there(dir, "tokenizer.json")? {
         push(&mut files, "tokenizer.json", bytes);
@@ -32,10 +36,10 @@ pub(crate) fn read_folder(dir: &Path) -> Result<Source, TokenizerError> {
     for (vocab, merges) in [("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe")] {
         if let (Some(vocab_bytes), Some(merges_bytes)) = (read_if_there(dir, vocab)?, read_if_there(dir, merges)?) {
             let mut settings = settings;
-            let made = bpe_files::pipeline(vocab, &vocab_bytes, merges, &merges_bytes, &mut settings)?;
+            let spec = bpe_files::describe(vocab, &vocab_bytes, merges, &merges_bytes, &mut settings)?;
             push(&mut files, vocab, vocab_bytes);
             push(&mut files, merges, merges_bytes);
-            return finish(dir, files, settings, Some(made), vocab.to_owned());
+            return finish(dir, files, settings, Some(Made::Bpe(Box::new(spec))), vocab.to_owned());
         }
     }
     for name in ["tokenizer.model", "tokenizer.bin"] {
@@ -60,7 +64,7 @@ pub(crate) fn read_folder(dir: &Path) -> Result<Source, TokenizerError> {
 }
 
 /// Reads one tokenizer file with the settings beside it.
-pub(crate) fn read_file(path: &Path) -> Result<Source, TokenizerError> {
+pub(crate) fn read_file(path: &Path) -> Result<Reading, TokenizerError> {
     let dir = path.parent().unwrap_or(Path::new(""));
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let (mut files, settings) = read_settings(dir)?;
@@ -73,7 +77,7 @@ pub(crate) fn read_file(path: &Path) -> Result<Source, TokenizerError> {
 }
 
 /// Takes the content of the two main files.
-pub(crate) fn from_json(tokenizer_json: &str, tokenizer_config_json: Option<&str>) -> Result<Source, TokenizerError> {
+pub(crate) fn from_json(tokenizer_json: &str, tokenizer_config_json: Option<&str>) -> Result<Reading, TokenizerError> {
     let mut files = Vec::new();
     let mut settings = Settings::default();
     if let Some(text) = tokenizer_config_json {
@@ -91,18 +95,19 @@ fn from_pieces(
     bytes: Vec<u8>,
     mut files: Vec<SourceFile>,
     mut settings: Settings,
-) -> Result<Source, TokenizerError> {
+) -> Result<Reading, TokenizerError> {
     let model = if name.ends_with(".bin") { llama2c::parse(name, &bytes)? } else { sentencepiece::parse(name, &bytes)? };
-    let made = sentencepiece::pipeline(name, &model, &mut settings)?;
+    let made = sentencepiece::describe(name, &model, &mut settings)?;
     let kept = if name.ends_with(".bin") { name } else { "tokenizer.model" };
     push(&mut files, kept, bytes);
     finish(dir, files, settings, Some(made), name.to_owned())
 }
 
-fn finish(dir: &Path, files: Vec<SourceFile>, settings: Settings, made: Option<Vec<u8>>, origin: String) -> Result<Source, TokenizerError> {
-    let mut source = Source { files, made, origin, settings, templates: Vec::new() };
+fn finish(dir: &Path, files: Vec<SourceFile>, settings: Settings, made: Option<Made>, origin: String) -> Result<Reading, TokenizerError> {
+    let is_made = made.is_some();
+    let mut source = Source { files, is_made, origin, settings, templates: Vec::new() };
     source.templates = read_templates(dir, &mut source)?;
-    Ok(source)
+    Ok((source, made))
 }
 
 /// Chat templates, later places winning: `tokenizer_config.json` (one, or a list of

@@ -7,6 +7,7 @@
 
 mod bpe_files;
 mod error;
+mod fast;
 mod files;
 pub mod learn;
 mod llama2c;
@@ -20,6 +21,7 @@ mod special;
 mod stream;
 mod template;
 mod tokenizer;
+mod tokenizer_json;
 
 pub use error::{SpanRefusal, TokenizerError};
 pub use message::{Content, Message};

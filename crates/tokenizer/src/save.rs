@@ -5,9 +5,9 @@ use std::path::Path;
 use crate::error::TokenizerError;
 use crate::source::Source;
 
-/// Writes the files that were read as they were, and `tokenizer.json` and
-/// `tokenizer_config.json` where they were not among them.
-pub(crate) fn save(source: &Source, pipeline: &[u8], dir: &Path) -> Result<(), TokenizerError> {
+/// Writes the files that were read as they were, `pipeline` as `tokenizer.json` where
+/// none was read, and `tokenizer_config.json` in any case.
+pub(crate) fn save(source: &Source, pipeline: Option<&[u8]>, dir: &Path) -> Result<(), TokenizerError> {
     let write = |name: &str, bytes: &[u8]| {
         let path = dir.join(name);
         path.parent()
@@ -18,7 +18,7 @@ pub(crate) fn save(source: &Source, pipeline: &[u8], dir: &Path) -> Result<(), T
     for file in &source.files {
         write(&file.name, &file.bytes)?;
     }
-    if source.file("tokenizer.json").is_none() {
+    if let Some(pipeline) = pipeline {
         write("tokenizer.json", pipeline)?;
     }
     if source.file("tokenizer_config.json").is_none() {

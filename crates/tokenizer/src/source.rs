@@ -1,10 +1,11 @@
-//! Everything that was read of a tokenizer: the files as they were, the settings in
-//! them, and the `tokenizer.json` that was read or made from the other kinds.
+//! Everything that was read of a tokenizer: the files as they were and the settings
+//! in them.
 
 use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
+use crate::files::{SETTINGS_FILES, TEMPLATE_FOLDER};
 use crate::special::Settings;
 
 /// A file as it was read.
@@ -19,8 +20,8 @@ pub(crate) struct SourceFile {
 pub(crate) struct Source {
     /// The files that were read, to be written back byte for byte.
     pub(crate) files: Vec<SourceFile>,
-    /// The `tokenizer.json` made from another kind of file; absent where one was read.
-    pub(crate) made: Option<Vec<u8>>,
+    /// True where there was no `tokenizer.json` and another kind of file was read.
+    pub(crate) is_made: bool,
     /// The name to show in errors about the pipeline.
     pub(crate) origin: String,
     /// The named tokens and flags.
@@ -33,11 +34,6 @@ impl Source {
     /// The file of that name, where it was read.
     pub(crate) fn file(&self, name: &str) -> Option<&[u8]> {
         self.files.iter().find(|file| file.name == name).map(|file| file.bytes.as_slice())
-    }
-
-    /// The content of `tokenizer.json`, read or made.
-    pub(crate) fn pipeline(&self) -> &[u8] {
-        self.made.as_deref().or_else(|| self.file("tokenizer.json")).unwrap_or_default()
     }
 
     /// The content of `tokenizer_config.json`: as read, or made from the settings so
@@ -66,7 +62,10 @@ impl Source {
             hasher.update(&(bytes.len() as u64).to_le_bytes());
             hasher.update(bytes);
         };
-        part("tokenizer.json", self.pipeline());
+        let is_vocabulary = |name: &str| !SETTINGS_FILES.contains(&name) && !name.starts_with(TEMPLATE_FOLDER);
+        for file in self.files.iter().filter(|file| is_vocabulary(&file.name)) {
+            part(&file.name, &file.bytes);
+        }
         let settings = &self.settings;
         for (name, map) in [
             ("tokenizer_config.json", &settings.tokenizer),

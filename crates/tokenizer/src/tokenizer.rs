@@ -8,8 +8,9 @@ use std::sync::{Arc, OnceLock};
 use rayon::prelude::*;
 
 use crate::error::TokenizerError;
+use crate::fast::FastEncoder;
 use crate::files;
-use crate::pipeline;
+use crate::pipeline::{self, Made, Pipeline};
 use crate::source::Source;
 use crate::special::{self, SpecialIds};
 use crate::stream::StreamDecoder;
@@ -30,6 +31,8 @@ pub struct Encoding {
 /// Cheap to share behind an [`Arc`]; all methods take `&self` and may run on many threads.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
+    /// The quick way to the same ids, where the vocabulary is of a known kind.
+    fast: Option<FastEncoder>,
     ids: SpecialIds,
     adds_bos: bool,
     templates: Vec<(String, ChatTemplate)>,
@@ -75,8 +78,12 @@ impl Tokenizer {
         Self::from_source(files::from_json(tokenizer_json, tokenizer_config_json)?)
     }
 
-    fn from_source(source: Source) -> Result<Self, TokenizerError> {
-        let mut inner = pipeline::build(&source.origin, source.pipeline())?;
+    fn from_source((source, made): (Source, Option<Made>)) -> Result<Self, TokenizerError> {
+        let origin = source.origin.as_str();
+        let Pipeline { mut inner, fast } = match made {
+            Some(made) => pipeline::build_made(origin, made)?,
+            None => pipeline::build(origin, source.file("tokenizer.json").unwrap_or_default())?,
+        };
         let ids = special::settle(&mut inner, &source.settings)?;
         let mut templates = Vec::new();
         for (name, text) in &source.templates {
@@ -90,6 +97,7 @@ impl Tokenizer {
             .is_some_and(|decoder| decoder.contains("\"ByteLevel\""));
         let mut tokenizer = Self {
             must_cover: pipeline::loses_unknown(&inner),
+            fast: fast.and_then(|fast| fast.settle(&inner)),
             inner,
             ids,
             adds_bos: false,
@@ -111,6 +119,9 @@ impl Tokenizer {
         if self.must_cover {
             return Ok(self.encode_with_offsets(text, add_special_tokens)?.ids);
         }
+        if let Some(encoding) = self.encode_quickly(text, add_special_tokens) {
+            return Ok(encoding.ids);
+        }
         guarded(|| self.inner.encode_fast(text, add_special_tokens))
             .map(|encoding| encoding.get_ids().to_vec())
             .map_err(TokenizerError::Encode)
@@ -121,12 +132,19 @@ impl Tokenizer {
     /// # Errors
     /// [`TokenizerError::Encode`]
     pub fn encode_with_offsets(&self, text: &str, add_special_tokens: bool) -> Result<Encoding, TokenizerError> {
+        if let Some(encoding) = self.encode_quickly(text, add_special_tokens) {
+            return Ok(encoding);
+        }
         let encoding = guarded(|| self.inner.encode(text, add_special_tokens)).map_err(TokenizerError::Encode)?;
         let encoding = Encoding { ids: encoding.get_ids().to_vec(), offsets: encoding.get_offsets().to_vec() };
         if self.must_cover {
             self.check_covered(text, &encoding)?;
         }
         Ok(encoding)
+    }
+
+    fn encode_quickly(&self, text: &str, add_special_tokens: bool) -> Option<Encoding> {
+        self.fast.as_ref()?.encode(&self.inner, text, add_special_tokens)
     }
 
     /// [`Tokenizer::encode_with_offsets`] for many texts on all threads of the rayon
@@ -281,12 +299,12 @@ impl Tokenizer {
     /// # Errors
     /// [`TokenizerError::Write`]
     pub fn save(&self, dir: &Path) -> Result<(), TokenizerError> {
-        if self.source.made.is_none() {
-            return crate::save::save(&self.source, self.source.pipeline(), dir);
+        if !self.source.is_made {
+            return crate::save::save(&self.source, None, dir);
         }
         // A pipeline made here is written with the tokens that the settings added to it.
         let pipeline = self.inner.to_string(false).map_err(|error| TokenizerError::malformed("tokenizer.json", error))?;
-        crate::save::save(&self.source, pipeline.as_bytes(), dir)
+        crate::save::save(&self.source, Some(pipeline.as_bytes()), dir)
     }
 
     /// Shares the tokenizer.

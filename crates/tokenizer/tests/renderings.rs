@@ -76,7 +76,7 @@ fn every_way_to_write_a_generation_tag_is_understood() {
         let rendered = template.render(&[], None, false, &Map::new()).expect("renders");
         assert_eq!(rendered.text, "{% generation %}{% generation %}x%}", "{open}");
         let at = rendered.text.len() - 3;
-        assert_eq!(rendered.generation_spans.as_slice(), [at..at + 1], "{open}");
+        assert_eq!(rendered.generation_spans, Vec::from_iter([at..at + 1]), "{open}");
     }
 }
 
@@ -86,7 +86,8 @@ fn generation_blocks_see_the_loop_and_its_message() {
     let template = ChatTemplate::new(source, None, None).expect("compiles");
     let talk = [Message::text("assistant", "é"), Message::text("assistant", "b")];
     let (text, spans) = trained_spans(&template, &talk, None, TrainOn::LastTurn).expect("spans");
-    assert_eq!((text.as_str(), spans), ("1é;2b;", vec![4..6]));
+    assert_eq!(spans.iter().map(|span| &text[span.clone()]).collect::<Vec<_>>(), ["2b"]);
+    assert_eq!(text, "1é;2b;");
 }
 
 #[test]

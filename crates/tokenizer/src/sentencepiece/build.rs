@@ -1,50 +1,61 @@
-//! From scored pieces to a `tokenizer.json` that gives the ids of SentencePiece.
+//! From scored pieces to a pipeline that gives the ids of SentencePiece.
 
 use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
+use tokenizers::AddedToken;
 
 use super::{Algorithm, PieceKind, PieceModel};
 use crate::error::TokenizerError;
+use crate::pipeline::{BpeSpec, Made, Spec};
 use crate::special::Settings;
 
 /// SentencePiece's visible space.
 const SPACE: &str = "\u{2581}";
 
-/// Makes the `tokenizer.json` of a model, and names its special tokens in the
+/// Describes the tokenizer of a model, and names its special tokens in the
 /// settings where they are not named yet.
 ///
 /// # Errors
 /// [`TokenizerError::Malformed`] naming `file` for a kind of model that has no
 /// equal here, or for pieces that occur twice.
-pub(crate) fn pipeline(file: &str, model: &PieceModel, settings: &mut Settings) -> Result<Vec<u8>, TokenizerError> {
+pub(crate) fn describe(file: &str, model: &PieceModel, settings: &mut Settings) -> Result<Made, TokenizerError> {
     if model.whitespace_as_suffix {
         return Err(TokenizerError::malformed(file, "spaces belong to the word before them, which is not supported"));
     }
     let ids = piece_ids(file, model)?;
     name_special(model, settings);
-    let body = match model.algorithm {
-        Algorithm::Unigram => unigram(model),
-        Algorithm::Bpe => bpe(model, &ids, true),
-        Algorithm::Char => bpe(model, &ids, false),
+    let spaces = Spaces::of(model, settings);
+    let (normalizer, pre_tokenizer) = spaces.steps(model);
+    let post_processor = sequence_ends(model, settings);
+    let decoder = decoder(model);
+    let with_merges = match model.algorithm {
+        Algorithm::Bpe => true,
+        Algorithm::Char => false,
+        Algorithm::Unigram => {
+            let pipeline = json!({
+                "version": "1.0", "truncation": null, "padding": null,
+                "added_tokens": added_tokens(model)
+                    .into_iter()
+                    .map(|(id, token)| {
+                        json!({
+                            "id": id, "content": token.content, "single_word": false, "lstrip": false,
+                            "rstrip": false, "normalized": false, "special": token.special
+                        })
+                    })
+                    .collect::<Vec<Value>>(),
+                "normalizer": normalizer, "pre_tokenizer": pre_tokenizer,
+                "post_processor": post_processor, "decoder": decoder, "model": unigram(model),
+            });
+            return Ok(Made::Json(pipeline.to_string().into_bytes()));
+        }
         Algorithm::Word => {
             return Err(TokenizerError::malformed(file, "the model is of whole words, expected BPE, unigram or characters"));
         }
     };
-    let spaces = Spaces::of(model, settings);
-    let (normalizer, pre_tokenizer) = spaces.steps(model);
-    let pipeline = json!({
-        "version": "1.0",
-        "truncation": null,
-        "padding": null,
-        "added_tokens": added_tokens(model),
-        "normalizer": normalizer,
-        "pre_tokenizer": pre_tokenizer,
-        "post_processor": sequence_ends(model, settings),
-        "decoder": decoder(model),
-        "model": body,
-    });
-    Ok(pipeline.to_string().into_bytes())
+    let bpe = bpe(model, &ids, with_merges);
+    let added_tokens = added_tokens(model);
+    Ok(Made::Bpe(Box::new(Spec { normalizer, pre_tokenizer, post_processor, decoder, added_tokens, bpe })))
 }
 
 fn piece_ids<'a>(file: &str, model: &'a PieceModel) -> Result<HashMap<&'a str, u32>, TokenizerError> {
@@ -140,15 +151,12 @@ fn decoder(model: &PieceModel) -> Value {
 }
 
 /// Control pieces are special; pieces defined by the user are matched whole.
-fn added_tokens(model: &PieceModel) -> Vec<Value> {
+fn added_tokens(model: &PieceModel) -> Vec<(u32, AddedToken)> {
     let mut tokens = Vec::new();
     for (id, piece) in model.pieces.iter().enumerate() {
         let is_special = matches!(piece.kind, PieceKind::Control | PieceKind::Unknown);
         if is_special || piece.kind == PieceKind::UserDefined {
-            tokens.push(json!({
-                "id": id, "content": piece.text, "single_word": false, "lstrip": false,
-                "rstrip": false, "normalized": false, "special": is_special
-            }));
+            tokens.push((id as u32, AddedToken::from(piece.text.clone(), is_special).normalized(false)));
         }
     }
     tokens
@@ -194,12 +202,12 @@ fn unigram(model: &PieceModel) -> Value {
 
 /// SentencePiece joins the two neighbours whose union scores best; as ranked merges
 /// this is every way to cut every piece in two, best piece first.
-fn bpe(model: &PieceModel, ids: &HashMap<&str, u32>, with_merges: bool) -> Value {
+fn bpe(model: &PieceModel, ids: &HashMap<&str, u32>, with_merges: bool) -> BpeSpec {
     let can_merge = |kind: PieceKind| matches!(kind, PieceKind::Normal | PieceKind::UserDefined);
     let part = |text: &str| ids.get(text).copied().filter(|id| can_merge(model.pieces[*id as usize].kind));
     let mut ranked: Vec<&super::Piece> = model.pieces.iter().filter(|piece| with_merges && can_merge(piece.kind)).collect();
     ranked.sort_by(|a, b| b.score.total_cmp(&a.score));
-    let mut merges: Vec<Value> = Vec::new();
+    let mut merges: Vec<(String, String)> = Vec::new();
     for piece in ranked {
         let mut cuts: Vec<(u32, u32, usize)> = piece
             .text
@@ -213,16 +221,17 @@ fn bpe(model: &PieceModel, ids: &HashMap<&str, u32>, with_merges: bool) -> Value
         cuts.sort_unstable();
         merges.extend(cuts.into_iter().map(|(_, _, at)| {
             let (left, right) = piece.text.split_at(at);
-            json!([left, right])
+            (left.to_owned(), right.to_owned())
         }));
     }
-    let vocab: Map<String, Value> = model.pieces.iter().enumerate().map(|(id, piece)| (piece.text.clone(), Value::from(id))).collect();
-    let unknown = model.unk_id.map(|id| model.pieces[id as usize].text.as_str());
-    json!({
-        "type": "BPE", "dropout": null, "unk_token": unknown, "continuing_subword_prefix": null,
-        "end_of_word_suffix": null, "fuse_unk": true, "byte_fallback": model.byte_fallback,
-        "vocab": vocab, "merges": merges,
-    })
+    BpeSpec {
+        vocab: ids.iter().map(|(text, id)| ((*text).to_owned(), *id)).collect(),
+        merges,
+        unk_token: model.unk_id.map(|id| model.pieces[id as usize].text.clone()),
+        fuse_unk: true,
+        byte_fallback: model.byte_fallback,
+        ..BpeSpec::default()
+    }
 }
 
 /// Bytes as base64 text, which is how `tokenizer.json` carries a character map.

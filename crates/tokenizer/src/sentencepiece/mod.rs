@@ -3,7 +3,7 @@
 mod build;
 mod protobuf;
 
-pub(crate) use build::pipeline;
+pub(crate) use build::describe;
 pub(crate) use protobuf::parse;
 
 /// What a piece is for.
