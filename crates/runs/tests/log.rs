@@ -268,6 +268,7 @@ fn a_log_of_version_1_is_read() {
 /// --ignored --nocapture`.
 #[test]
 #[ignore = "a measurement"]
+#[expect(clippy::print_stderr, reason = "a measurement says what it measured")]
 fn reading_a_long_log() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("events.jsonl");

@@ -78,7 +78,8 @@ macro_rules! kinds {
                         };
                         match known {
                             Ok(known) => {
-                                $( fields.shift_remove(stringify!($field)); )*
+                                const NAMES: &[&str] = &[ $( stringify!($field), )* ];
+                                fields.retain(|name, _| !NAMES.contains(&name.as_str()));
                                 (EventKind::$kind(known), fields)
                             }
                             Err(_) => (EventKind::Other { name, fields }, Map::new()),

@@ -1,6 +1,8 @@
 //! One line of the log: the fields every event has, its kind, and whatever else was in it.
 
-use serde::de::Error as _;
+use std::borrow::Cow;
+
+use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
@@ -64,30 +66,47 @@ impl Serialize for Event {
 
 impl<'de> Deserialize<'de> for Event {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut line = Map::deserialize(deserializer)?;
-        let mut number = |name: &'static str| {
-            let value = line.shift_remove(name).ok_or_else(|| D::Error::missing_field(name))?;
-            value.as_u64().ok_or_else(|| D::Error::custom(format!("event: `{name}` expects a whole number")))
-        };
-        let v = number("v")?;
-        let seq = number("seq")?;
-        let attempt = number("attempt")?;
-        let step = number("step")?;
-        let elapsed_ms = number("elapsed_ms")?;
-        let mut text = |name: &'static str| match line.shift_remove(name) {
-            Some(Value::String(text)) => Ok(text),
-            _ => Err(D::Error::custom(format!("event: `{name}` expects text"))),
-        };
-        let at = text("at")?;
-        let name = text("kind")?;
-        let (kind, extra) = EventKind::from_fields(name, line);
+        deserializer.deserialize_map(LineVisitor)
+    }
+}
+
+/// Takes the fields every event has as they pass, and collects the others.
+struct LineVisitor;
+
+impl<'de> Visitor<'de> for LineVisitor {
+    type Value = Event;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("an event")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut line: A) -> Result<Event, A::Error> {
+        let (mut v, mut seq, mut attempt, mut step, mut elapsed_ms) = (None, None, None, None, None);
+        let (mut at, mut name) = (None, None);
+        let mut others = Map::new();
+        while let Some(field) = line.next_key::<Cow<'de, str>>()? {
+            match field.as_ref() {
+                "v" => v = Some(line.next_value::<u32>()?),
+                "seq" => seq = Some(line.next_value::<u64>()?),
+                "attempt" => attempt = Some(line.next_value::<u32>()?),
+                "step" => step = Some(line.next_value::<u64>()?),
+                "elapsed_ms" => elapsed_ms = Some(line.next_value::<u64>()?),
+                "at" => at = Some(line.next_value::<String>()?),
+                "kind" => name = Some(line.next_value::<String>()?),
+                _ => {
+                    others.insert(field.into_owned(), line.next_value::<Value>()?);
+                }
+            }
+        }
+        let missing = A::Error::missing_field;
+        let (kind, extra) = EventKind::from_fields(name.ok_or_else(|| missing("kind"))?, others);
         Ok(Event {
-            v: u32::try_from(v).unwrap_or(u32::MAX),
-            seq,
-            attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
-            step,
-            at,
-            elapsed_ms,
+            v: v.ok_or_else(|| missing("v"))?,
+            seq: seq.ok_or_else(|| missing("seq"))?,
+            attempt: attempt.ok_or_else(|| missing("attempt"))?,
+            step: step.ok_or_else(|| missing("step"))?,
+            at: at.ok_or_else(|| missing("at"))?,
+            elapsed_ms: elapsed_ms.ok_or_else(|| missing("elapsed_ms"))?,
             kind,
             extra,
         })
