@@ -128,7 +128,6 @@ impl Matrix {
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "one line of a table")]
 fn measure(context: &Context, settings: &Settings, name: &str, m: usize, k: usize, n: usize, direction: Direction) {
     let is_f32 = settings.is_f32;
     let (mut x, mut w, mut y) = (Matrix::random(1, m, k), Matrix::random(2, n, k), Matrix::random(3, m, n));
@@ -199,15 +198,19 @@ impl Clock {
     fn start(is_busy: bool) -> Clock {
         Clock { start: Instant::now(), ran_ns: is_busy.then(Clock::ran_ns) }
     }
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
     fn ran_ns() -> u64 {
         unsafe extern "C" {
             fn clock_gettime(clock: i32, time: *mut [i64; 2]) -> i32;
         }
-        assert!(cfg!(all(target_os = "linux", target_pointer_width = "64")), "--busy is for 64-bit Linux");
         let mut time = [0; 2];
         // SAFETY: `time` has the layout of a timespec there; clock 3 is this thread's own.
         unsafe { clock_gettime(3, &mut time) };
         (time[0] * 1_000_000_000 + time[1]) as u64
+    }
+    #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+    fn ran_ns() -> u64 {
+        panic!("--busy is for 64-bit Linux");
     }
     fn seconds(&self) -> f64 {
         match self.ran_ns {

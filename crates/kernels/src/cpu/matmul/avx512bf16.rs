@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use super::dots::{DotKernel, DotSegment, dispatch_dots};
 use super::plan::WordKind;
-use super::tile::{MicroKernel, TilePlace, TilePointer, TileSegment, dispatch_tile};
+use super::tile::{MicroKernel, TilePlace, TilePointer, TileSegment, dispatch_tile, write_tile};
 use super::zmm::zmm_kernel;
 use super::zmm_dots::zmm_dots;
 

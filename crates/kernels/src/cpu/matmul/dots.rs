@@ -93,8 +93,11 @@ fn copy_stride(term: &Term, kind: WordKind) -> usize {
     term.left.columns.div_ceil(kind.elements()).next_multiple_of(16)
 }
 
+/// A term, what its words are, and the words of copies of its operands.
+type Suited<'a> = (&'a Term<'a>, WordKind, (usize, usize));
+
 /// The terms that count, or `None` where another way is better.
-fn suitable<'a>(product: &'a Product<'a>, has_pairs: bool) -> Option<Vec<(&'a Term<'a>, WordKind, (usize, usize))>> {
+fn suitable<'a>(product: &'a Product<'a>, has_pairs: bool) -> Option<Vec<Suited<'a>>> {
     let (m, n) = (product.output.rows(), product.output.columns());
     let terms = product.terms.iter().filter(|term| term.scale != 0.0 && term.left.columns > 0);
     let terms: Option<Vec<_>> = terms
@@ -248,6 +251,7 @@ impl Block {
                     TilePointer::Bf16(pointer) => TilePointer::Bf16(pointer.wrapping_add(offset)),
                 },
                 row_stride: place.target.1,
+                column_stride: 1,
                 columns: COLUMNS.min(columns.end - column),
                 scale: place.scale,
                 accumulate: place.accumulate,

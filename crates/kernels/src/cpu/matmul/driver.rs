@@ -8,7 +8,7 @@ use crate::cpu::view::RowsMut;
 use crate::dtype::Element;
 
 use super::dots::{self, DotKernel};
-use super::operand::{DataRef, Output, Product};
+use super::operand::{DataRef, Output, Product, Term};
 use super::plan::{self, Chunk, KernelShape, Piece};
 use super::scratch::Scratch;
 use super::stage::{Place, Stage};
@@ -22,22 +22,22 @@ const PACK_ALONE_WORDS: usize = 48 << 10;
 /// Computes products with one micro-kernel.
 pub(super) fn run<K: MicroKernel + DotKernel>(context: &Context, products: &[Product]) {
     let shape = KernelShape { rows: K::ROWS, lanes: K::LANES, vectors: K::VECTORS };
-    let mut planned = Vec::with_capacity(products.len());
+    let mut open = Vec::with_capacity(products.len());
     for product in products.iter().filter(|product| product.output.rows() > 0 && product.output.columns() > 0) {
-        let bias = product.epilogue.bias.as_ref().map(widen);
-        if !dots::run::<K>(context, product, bias.as_deref(), direct(&product.output)) {
-            planned.push(Planned { product, passes: plan::passes(product, K::HAS_PAIRS), bias });
+        let target = Target::new(product);
+        if !dots::run::<K>(context, product, target.bias.as_deref(), (target.pointer, target.row_stride)) {
+            open.push(if is_better_exchanged(product) { target.exchanged() } else { target });
         }
     }
+    let planned: Vec<_> = open.iter().map(|target| Planned { target, passes: plan::passes(&target.terms, K::HAS_PAIRS) }).collect();
     Scratch::with(|scratch| {
         let mut batch = Vec::new();
         let mut batch_words = 0;
         for planned in &planned {
-            let (m, n) = (planned.product.output.rows(), planned.product.output.columns());
             if let [pieces] = planned.passes.as_slice()
-                && let [chunk] = plan::chunks(m, n, pieces, shape).as_slice()
+                && let [chunk] = plan::chunks(planned.target.m, planned.target.n, pieces, shape).as_slice()
             {
-                let stage = planned.stage(0, chunk, batch_words, direct(&planned.product.output), shape);
+                let stage = planned.stage(0, chunk, batch_words, planned.target.place(), shape);
                 batch_words = stage.end_words();
                 batch.push(stage);
                 if batch_words >= BATCH_WORDS {
@@ -56,57 +56,110 @@ pub(super) fn run<K: MicroKernel + DotKernel>(context: &Context, products: &[Pro
     });
 }
 
+/// What is computed and where it goes; rows and columns may have been exchanged.
+struct Target<'a> {
+    m: usize,
+    n: usize,
+    terms: Cow<'a, [Term<'a>]>,
+    output: &'a Output<'a>,
+    pointer: TilePointer,
+    row_stride: usize,
+    column_stride: usize,
+    accumulate: bool,
+    bias: Option<Cow<'a, [f32]>>,
+}
+
+impl<'a> Target<'a> {
+    fn new(product: &'a Product<'a>) -> Target<'a> {
+        let (pointer, row_stride) = match &product.output {
+            Output::F32(rows) => (TilePointer::F32(rows.pointer()), rows.row_stride),
+            Output::Bf16(rows) => (TilePointer::Bf16(rows.pointer()), rows.row_stride),
+        };
+        Target {
+            m: product.output.rows(),
+            n: product.output.columns(),
+            terms: Cow::Borrowed(product.terms),
+            output: &product.output,
+            pointer,
+            row_stride,
+            column_stride: 1,
+            accumulate: product.epilogue.accumulate,
+            bias: product.epilogue.bias.as_ref().map(widen),
+        }
+    }
+
+    /// The transpose: `outᵀ = Σ scale · rightᵀ · leftᵀ`.
+    fn exchanged(self) -> Target<'a> {
+        let exchange = |term: &Term<'a>| Term { left: term.right.transposed(), right: term.left.transposed(), scale: term.scale };
+        Target {
+            m: self.n,
+            n: self.m,
+            terms: self.terms.iter().map(exchange).collect(),
+            row_stride: self.column_stride,
+            column_stride: self.row_stride,
+            ..self
+        }
+    }
+
+    /// Sums go to the output itself.
+    fn place(&self) -> Place<'_> {
+        Place {
+            pointer: self.pointer,
+            row_stride: self.row_stride,
+            column_stride: self.column_stride,
+            accumulate: self.accumulate,
+            bias: self.bias.as_deref(),
+        }
+    }
+}
+
+/// Whether few columns would leave most of a panel empty while rows lie side by side, as in the
+/// gradient of the outer side of an adapter.
+fn is_better_exchanged(product: &Product) -> bool {
+    let (m, n) = (product.output.rows(), product.output.columns());
+    n <= 16
+        && m >= 4 * n
+        && matches!(product.output, Output::F32(_))
+        && product.epilogue.bias.is_none()
+        && product.terms.iter().all(|term| term.left.column_stride != 1)
+}
+
 /// A product with its cuts along k.
 struct Planned<'a> {
-    product: &'a Product<'a>,
+    target: &'a Target<'a>,
     passes: Vec<Vec<Piece<'a>>>,
-    bias: Option<Cow<'a, [f32]>>,
 }
 
 impl Planned<'_> {
     /// One chunk of one pass, its packed operands starting at `first_word` of the scratch memory.
-    fn stage(&self, pass: usize, chunk: &Chunk, first_word: usize, target: (TilePointer, usize), shape: KernelShape) -> Stage<'_> {
-        let is_last = pass + 1 == self.passes.len();
-        let place = Place {
-            pointer: target.0,
-            row_stride: target.1,
-            accumulate: pass > 0 || self.product.epilogue.accumulate,
-            bias: if is_last { self.bias.as_deref() } else { None },
-        };
+    fn stage<'b>(&'b self, pass: usize, chunk: &Chunk, first_word: usize, place: Place<'b>, shape: KernelShape) -> Stage<'b> {
+        let bias = place.bias.filter(|_| pass + 1 == self.passes.len());
+        let place = Place { accumulate: pass > 0 || place.accumulate, bias, ..place };
         Stage::new(&self.passes[pass], chunk.clone(), place, first_word, shape)
     }
 
     /// Runs a product of several passes or chunks, one after another.
     fn run_alone<K: MicroKernel>(&self, context: &Context, scratch: &mut Scratch, shape: KernelShape) {
-        let (m, n) = (self.product.output.rows(), self.product.output.columns());
+        let (m, n) = (self.target.m, self.target.n);
         // Sums of several passes are rounded once, at the end.
-        let mut sums = match &self.product.output {
+        let mut sums = match self.target.output {
             Output::Bf16(_) if self.passes.len() > 1 => scratch.take_sums(m * n),
             _ => Vec::new(),
         };
-        let is_direct = sums.is_empty();
-        let target = if is_direct { direct(&self.product.output) } else { (TilePointer::F32(sums.as_mut_ptr()), n) };
+        let mut place = self.target.place();
+        if !sums.is_empty() {
+            place = Place { pointer: TilePointer::F32(sums.as_mut_ptr()), row_stride: n, column_stride: 1, accumulate: false, ..place };
+        }
         for (pass, pieces) in self.passes.iter().enumerate() {
             for chunk in plan::chunks(m, n, pieces, shape) {
-                let mut stage = self.stage(pass, &chunk, 0, target, shape);
-                if !is_direct && pass == 0 {
-                    stage.place.accumulate = false;
-                }
+                let stage = self.stage(pass, &chunk, 0, place, shape);
                 run_stages::<K>(context, scratch, std::slice::from_ref(&stage));
             }
         }
-        if let (Output::Bf16(rows), false) = (&self.product.output, is_direct) {
-            round_sums(context, rows, &sums, self.product.epilogue.accumulate);
+        if let (Output::Bf16(rows), false) = (self.target.output, sums.is_empty()) {
+            round_sums(context, rows, &sums, self.target.accumulate);
         }
         scratch.return_sums(sums);
-    }
-}
-
-/// The output itself as the place of sums.
-fn direct(output: &Output) -> (TilePointer, usize) {
-    match output {
-        Output::F32(rows) => (TilePointer::F32(rows.pointer()), rows.row_stride),
-        Output::Bf16(rows) => (TilePointer::Bf16(rows.pointer()), rows.row_stride),
     }
 }
 

@@ -84,33 +84,45 @@ vectorized! {
         out: *mut u32,
     ) {
         let words = source.elements.div_ceil(source.kind.elements());
-        let zeros = [T::default(); STEP];
+        let whole_words = source.elements / source.kind.elements();
+        if words == 0 || panels.columns == 0 {
+            return;
+        }
+        assert!((source.elements - 1) * source.k_stride + panels.columns <= source.data.len(), "pack: a source that is too short");
         // A few rows at a time: their pages and lines stay at hand from one panel to the next.
         for first_word in word_range.clone().step_by(BLOCK) {
+            let last_word = word_range.end.min(first_word + BLOCK);
             for index in panel_range.clone() {
                 let (first, vectors) = panels.panel(index);
                 let width = vectors * panels.lanes();
-                for word in first_word..word_range.end.min(first_word + BLOCK) {
-                    let first_k = word * source.kind.elements();
-                    let low_row = &source.data[first_k * source.k_stride..][..panels.columns];
-                    let high_row = match source.kind == WordKind::Pair && first_k + 1 < source.elements {
-                        true => &source.data[(first_k + 1) * source.k_stride..][..panels.columns],
-                        false => &[],
-                    };
-                    let mut target = out.wrapping_add(first * words + word * width);
-                    for column in (first..first + width).step_by(STEP) {
-                        let low = step(low_row, column, &zeros);
-                        let words = match source.kind {
-                            WordKind::Single => low.map(single),
-                            WordKind::Pair => {
-                                let high = step(high_row, column, &zeros);
-                                std::array::from_fn(|lane| pair(low[lane], high[lane]))
-                            }
-                        };
-                        // SAFETY: a panel takes `width * words` words at `first * words`, all
-                        // inside the memory that the driver set aside for it.
-                        unsafe { target.cast::<[u32; STEP]>().write(words) };
-                        target = target.wrapping_add(STEP);
+                let block = AcrossBlock {
+                    from: source.data.as_ptr().wrapping_add(first_word * source.kind.elements() * source.k_stride + first),
+                    k_stride: source.k_stride,
+                    to: out.wrapping_add(first * words + first_word * width),
+                    words: last_word.min(whole_words).saturating_sub(first_word),
+                };
+                // SAFETY: the panel's columns are inside the source's rows where it is whole, and
+                // it takes `width * words` words at `first * words`, which the caller set aside.
+                unsafe {
+                    match (first + width <= panels.columns, source.kind, width / STEP) {
+                        (true, WordKind::Pair, 1) => block.pack::<1, true>(),
+                        (true, WordKind::Pair, 2) => block.pack::<2, true>(),
+                        (true, WordKind::Pair, 3) => block.pack::<3, true>(),
+                        (true, WordKind::Pair, 4) => block.pack::<4, true>(),
+                        (true, WordKind::Pair, 6) => block.pack::<6, true>(),
+                        (true, WordKind::Single, 1) => block.pack::<1, false>(),
+                        (true, WordKind::Single, 2) => block.pack::<2, false>(),
+                        (true, WordKind::Single, 3) => block.pack::<3, false>(),
+                        (true, WordKind::Single, 4) => block.pack::<4, false>(),
+                        (true, WordKind::Single, 6) => block.pack::<6, false>(),
+                        _ => {
+                            pack_edge(source, first..first + width, panels.columns, first_word..last_word, block.to);
+                            continue;
+                        }
+                    }
+                    if last_word > whole_words {
+                        let target = block.to.wrapping_add((whole_words - first_word) * width);
+                        pack_edge(source, first..first + width, panels.columns, whole_words..last_word, target);
                     }
                 }
             }
@@ -118,21 +130,86 @@ vectorized! {
     }
 }
 
-/// The elements of a row from `column` on, zeros beyond its end.
-#[inline(always)]
-fn step<T: PackElement>(row: &[T], column: usize, zeros: &[T; STEP]) -> [T; STEP] {
-    match row.get(column..column + STEP) {
-        Some(elements) => *elements.first_chunk().expect("the slice has this length"),
-        None => edge_step(row, column, zeros),
+/// Some words of one panel, all its columns inside the source.
+struct AcrossBlock<T> {
+    from: *const T,
+    k_stride: usize,
+    to: *mut u32,
+    words: usize,
+}
+
+impl<T: PackElement> AcrossBlock<T> {
+    /// Packs `STEPS` times 8 columns.
+    ///
+    /// # Safety
+    /// Source and target are as long as the block says.
+    #[inline(always)]
+    unsafe fn pack<const STEPS: usize, const PAIRS: bool>(&self) {
+        let rows = if PAIRS { 2 } else { 1 };
+        for word in 0..self.words {
+            let low = self.from.wrapping_add(word * rows * self.k_stride);
+            let high = low.wrapping_add(self.k_stride);
+            let to = self.to.wrapping_add(word * STEPS * STEP);
+            prefetch::<T, STEPS>(low.wrapping_add(BLOCK * rows * self.k_stride));
+            if PAIRS {
+                prefetch::<T, STEPS>(high.wrapping_add(BLOCK * rows * self.k_stride));
+            }
+            for step in 0..STEPS {
+                // SAFETY: by the contract.
+                unsafe {
+                    let low = low.add(step * STEP).cast::<[T; STEP]>().read();
+                    let words = if PAIRS {
+                        let high = high.add(step * STEP).cast::<[T; STEP]>().read();
+                        std::array::from_fn(|lane| pair(low[lane], high[lane]))
+                    } else {
+                        low.map(single)
+                    };
+                    to.add(step * STEP).cast::<[u32; STEP]>().write(words);
+                }
+            }
+        }
     }
 }
 
+/// Packs words of a panel that is not whole, or the last half word.
+///
+/// # Safety
+/// `to` has room for the words of the panel.
 #[cold]
-fn edge_step<T: PackElement>(row: &[T], column: usize, zeros: &[T; STEP]) -> [T; STEP] {
-    let mut elements = *zeros;
-    let rest = row.get(column..).unwrap_or(&[]);
-    elements.iter_mut().zip(rest).for_each(|(place, &element)| *place = element);
-    elements
+unsafe fn pack_edge<T: PackElement>(
+    source: &Across<'_, T>,
+    panel: Range<usize>,
+    columns: usize,
+    word_range: Range<usize>,
+    mut to: *mut u32,
+) {
+    let element = |k: usize, column: usize| match k < source.elements && column < columns {
+        true => source.data[k * source.k_stride + column],
+        false => T::default(),
+    };
+    for word in word_range {
+        for column in panel.clone() {
+            let bits = match source.kind {
+                WordKind::Single => single(element(word, column)),
+                WordKind::Pair => pair(element(2 * word, column), element(2 * word + 1, column)),
+            };
+            // SAFETY: by the contract.
+            unsafe { to.write(bits) };
+            to = to.wrapping_add(1);
+        }
+    }
+}
+
+/// Asks for 8 times `STEPS` elements that are packed soon.
+#[inline(always)]
+fn prefetch<T, const STEPS: usize>(from: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    for line in 0..(STEPS * STEP * size_of::<T>()).div_ceil(64) {
+        // SAFETY: prefetching reads nothing and may be told any address.
+        unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(from.cast::<i8>().wrapping_add(line * 64)) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = from;
 }
 
 /// Packs some words of some panels of a source whose columns lie side by side.

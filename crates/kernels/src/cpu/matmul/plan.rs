@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::operand::{DataRef, MatrixRef, Product, Term};
+use super::operand::{DataRef, MatrixRef, Term};
 
 /// Words of one term that one pass may hold: a panel of them stays in the second-level cache.
 const PASS_WORDS: usize = 2048;
@@ -150,11 +150,11 @@ fn left_layout(left: &MatrixRef, kind: WordKind, words: usize) -> LeftLayout {
     }
 }
 
-/// The passes of a product: each sums some ranges of k.
-pub(super) fn passes<'a>(product: &'a Product<'a>, has_pairs: bool) -> Vec<Vec<Piece<'a>>> {
+/// The passes of a sum of terms: each adds some ranges of k.
+pub(super) fn passes<'a>(terms: &'a [Term<'a>], has_pairs: bool) -> Vec<Vec<Piece<'a>>> {
     let mut passes = vec![Vec::new()];
     let mut pass_words = 0;
-    for term in product.terms.iter().filter(|term| term.scale != 0.0) {
+    for term in terms.iter().filter(|term| term.scale != 0.0) {
         let kind = word_kind(term, has_pairs);
         let k = term.left.columns;
         let all_words = k.div_ceil(kind.elements());

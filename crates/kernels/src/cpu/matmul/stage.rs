@@ -21,6 +21,7 @@ const SHORT_WORDS: usize = 48;
 pub(super) struct Place<'a> {
     pub(super) pointer: TilePointer,
     pub(super) row_stride: usize,
+    pub(super) column_stride: usize,
     pub(super) accumulate: bool,
     pub(super) bias: Option<&'a [f32]>,
 }
@@ -290,7 +291,7 @@ impl<'a> Stage<'a> {
             segment.left = unsafe { operand.segment.left.add(operand.left_offset(first_row, K::LANES)) };
             segment.right = operand.segment.right.wrapping_add(first_column * operand.right_words);
         }
-        let offset = (self.chunk.rows.start + first_row) * self.place.row_stride + column;
+        let offset = (self.chunk.rows.start + first_row) * self.place.row_stride + column * self.place.column_stride;
         // SAFETY: row and column are inside the output; all else by the contract.
         unsafe {
             let place = TilePlace {
@@ -299,6 +300,7 @@ impl<'a> Stage<'a> {
                     TilePointer::Bf16(pointer) => TilePointer::Bf16(pointer.add(offset)),
                 },
                 row_stride: self.place.row_stride,
+                column_stride: self.place.column_stride,
                 columns: (vectors * K::LANES).min(self.panels.columns - first_column),
                 scale: self.pieces.last().map_or(1.0, |piece| piece.term.scale),
                 accumulate: self.place.accumulate,

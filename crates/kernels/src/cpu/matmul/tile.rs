@@ -30,6 +30,8 @@ pub(super) struct TilePlace {
     pub(super) pointer: TilePointer,
     /// Elements between rows.
     pub(super) row_stride: usize,
+    /// Elements between columns: 1 unless rows and columns were exchanged.
+    pub(super) column_stride: usize,
     /// Columns to write; the last vector may be filled in part.
     pub(super) columns: usize,
     /// The sums are multiplied by this at the end.
@@ -98,13 +100,25 @@ pub(super) unsafe fn write_tile<const WIDTH: usize>(sums: &[[f32; WIDTH]], place
         // SAFETY: the row is inside the place.
         unsafe {
             match place.pointer {
-                TilePointer::F32(pointer) => {
+                TilePointer::F32(pointer) if place.column_stride == 1 => {
                     let row = std::slice::from_raw_parts_mut(pointer.add(index * place.row_stride), columns);
                     write_row(row, &sums[..columns], bias, place.scale, place.accumulate);
                 }
-                TilePointer::Bf16(pointer) => {
+                TilePointer::Bf16(pointer) if place.column_stride == 1 => {
                     let row = std::slice::from_raw_parts_mut(pointer.add(index * place.row_stride), columns);
                     write_row(row, &sums[..columns], bias, place.scale, place.accumulate);
+                }
+                TilePointer::F32(pointer) => {
+                    for (column, &sum) in sums[..columns].iter().enumerate() {
+                        let to = &mut *pointer.add(index * place.row_stride + column * place.column_stride);
+                        write_row(std::slice::from_mut(to), &[sum], bias.map(|bias| &bias[column..]), place.scale, place.accumulate);
+                    }
+                }
+                TilePointer::Bf16(pointer) => {
+                    for (column, &sum) in sums[..columns].iter().enumerate() {
+                        let to = &mut *pointer.add(index * place.row_stride + column * place.column_stride);
+                        write_row(std::slice::from_mut(to), &[sum], bias.map(|bias| &bias[column..]), place.scale, place.accumulate);
+                    }
                 }
             }
         }

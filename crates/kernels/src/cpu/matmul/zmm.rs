@@ -91,6 +91,18 @@ macro_rules! zmm_kernel {
                 let factor = _mm512_set1_ps(place.scale);
                 sums.iter_mut().flatten().for_each(|sum| *sum = _mm512_mul_ps(*sum, factor));
             }
+            if place.column_stride != 1 {
+                let mut memory = [[0.0; 48]; R];
+                for (row, sums) in memory.iter_mut().zip(&sums) {
+                    for (v, &sum) in sums.iter().enumerate() {
+                        // SAFETY: three vectors fit in a row of 48.
+                        unsafe { _mm512_storeu_ps(row.as_mut_ptr().add(16 * v), sum) };
+                    }
+                }
+                let place = TilePlace { scale: 1.0, ..*place };
+                // SAFETY: by the contract of the place.
+                return unsafe { write_tile(&memory, &place) };
+            }
             for v in 0..V {
                 let columns = place.columns.saturating_sub(16 * v).min(16);
                 let mask = ((1u32 << columns) - 1) as __mmask16;
@@ -101,23 +113,30 @@ macro_rules! zmm_kernel {
                 }
                 for (r, row) in sums.iter().enumerate() {
                     let offset = r * place.row_stride + 16 * v;
+                    let mut sum = row[v];
                     // SAFETY: row and columns are inside the place, the mask keeps to them.
                     unsafe {
                         match place.pointer {
                             TilePointer::F32(pointer) => {
                                 let to = pointer.wrapping_add(offset);
-                                let before = if place.accumulate { _mm512_maskz_loadu_ps(mask, to) } else { _mm512_setzero_ps() };
-                                let sum = if place.accumulate { _mm512_add_ps(row[v], before) } else { row[v] };
-                                _mm512_mask_storeu_ps(to, mask, sum);
+                                if place.accumulate {
+                                    sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, to));
+                                }
+                                match columns {
+                                    16 => _mm512_storeu_ps(to, sum),
+                                    _ => _mm512_mask_storeu_ps(to, mask, sum),
+                                }
                             }
                             TilePointer::Bf16(pointer) => {
                                 let to = pointer.wrapping_add(offset).cast::<i16>();
-                                let mut sum = row[v];
                                 if place.accumulate {
                                     let before = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, to));
                                     sum = _mm512_add_ps(sum, _mm512_castsi512_ps(_mm512_slli_epi32::<16>(before)));
                                 }
-                                _mm256_mask_storeu_epi16(to, mask, $round(sum));
+                                match columns {
+                                    16 => _mm256_storeu_si256(to.cast(), $round(sum)),
+                                    _ => _mm256_mask_storeu_epi16(to, mask, $round(sum)),
+                                }
                             }
                         }
                     }
