@@ -68,7 +68,7 @@ unsafe fn tile<const R: usize, const V: usize>(segments: &[TileSegment], place: 
         }
     }
     // SAFETY: by the contract of the place.
-    unsafe { write_tile(&memory, place) };
+    unsafe { write_tile(memory.as_flattened(), 24, place) };
 }
 
 /// Adds the products of one word of k to the sums.

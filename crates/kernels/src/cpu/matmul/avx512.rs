@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 use super::dots::{DotKernel, DotSegment, dispatch_dots};
 use super::plan::WordKind;
 use super::tile::{MicroKernel, TilePlace, TilePointer, TileSegment, dispatch_tile, write_tile};
-use super::zmm::zmm_kernel;
+use super::zmm::{each_sum, zmm_kernel};
 use super::zmm_dots::zmm_dots;
 
 zmm_kernel!("avx512f,avx512bw,avx512dq,avx512vl", false, add_pairs, round);

@@ -52,5 +52,5 @@ unsafe fn tile<const R: usize, const V: usize>(segments: &[TileSegment], place: 
         }
     }
     // SAFETY: by the contract of the place.
-    unsafe { write_tile(&sums, place) };
+    unsafe { write_tile(sums.as_flattened(), 8, place) };
 }

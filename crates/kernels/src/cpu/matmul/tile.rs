@@ -83,20 +83,20 @@ macro_rules! dispatch_tile {
 }
 pub(super) use dispatch_tile;
 
-/// Writes sums that a kernel left in memory, `width` apart, in plain loops.
+/// Writes sums that a kernel left in memory, rows of `width`, in plain loops.
 ///
 /// # Safety
-/// The place holds `rows` rows, writable by this thread alone.
+/// The place holds as many rows, writable by this thread alone.
 #[inline(always)]
-pub(super) unsafe fn write_tile<const WIDTH: usize>(sums: &[[f32; WIDTH]], place: &TilePlace) {
-    let columns = place.columns.min(WIDTH);
+pub(super) unsafe fn write_tile(sums: &[f32], width: usize, place: &TilePlace) {
+    let columns = place.columns.min(width);
     let bias = if place.bias.is_null() {
         None
     } else {
         // SAFETY: `bias` holds `columns` elements.
         Some(unsafe { std::slice::from_raw_parts(place.bias, columns) })
     };
-    for (index, sums) in sums.iter().enumerate() {
+    for (index, sums) in sums.chunks_exact(width).enumerate() {
         // SAFETY: the row is inside the place.
         unsafe {
             match place.pointer {

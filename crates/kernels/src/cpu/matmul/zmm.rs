@@ -42,6 +42,27 @@ pub(super) unsafe fn turn_block(from: *const u8, stride_bytes: usize, to: *mut u
     }
 }
 
+/// Repeats a body for each sum of a tile, written out: a loop that the compiler keeps as a loop
+/// would move all sums to memory.
+macro_rules! each_sum {
+    ($r:ident < $rows:ident, $v:ident < $vectors:ident, $body:block) => {
+        each_sum!(@rows $r < $rows, $v < $vectors, $body; 0 1 2 3 4 5 6 7)
+    };
+    (@rows $r:ident < $rows:ident, $v:ident < $vectors:ident, $body:block; $($row:literal)*) => {{
+        $(if $row < $rows {
+            let $r = $row;
+            each_sum!(@vectors $v < $vectors, $body; 0 1 2)
+        })*
+    }};
+    (@vectors $v:ident < $vectors:ident, $body:block; $($vector:literal)*) => {{
+        $(if $vector < $vectors {
+            let $v = $vector;
+            $body
+        })*
+    }};
+}
+pub(super) use each_sum;
+
 /// Defines `Kernel`, a micro-kernel of 8 rows and up to 48 columns, for one set of features.
 ///
 /// `$pairs(sums, left, right)` adds the products of pairs of bf16 to sums; `$round` makes 16 bf16
@@ -77,7 +98,7 @@ macro_rules! zmm_kernel {
             for (index, segment) in segments.iter().enumerate() {
                 if index > 0 && segment.rescale != 1.0 {
                     let factor = _mm512_set1_ps(segment.rescale);
-                    sums.iter_mut().flatten().for_each(|sum| *sum = _mm512_mul_ps(*sum, factor));
+                    scale_all::<R, V>(&mut sums, factor);
                 }
                 // SAFETY: by the contract of the segment.
                 unsafe {
@@ -89,57 +110,86 @@ macro_rules! zmm_kernel {
             }
             if place.scale != 1.0 {
                 let factor = _mm512_set1_ps(place.scale);
-                sums.iter_mut().flatten().for_each(|sum| *sum = _mm512_mul_ps(*sum, factor));
+                scale_all::<R, V>(&mut sums, factor);
             }
             if place.column_stride != 1 {
-                let mut memory = [[0.0; 48]; R];
-                for (row, sums) in memory.iter_mut().zip(&sums) {
-                    for (v, &sum) in sums.iter().enumerate() {
-                        // SAFETY: three vectors fit in a row of 48.
-                        unsafe { _mm512_storeu_ps(row.as_mut_ptr().add(16 * v), sum) };
-                    }
-                }
-                let place = TilePlace { scale: 1.0, ..*place };
-                // SAFETY: by the contract of the place.
-                return unsafe { write_tile(&memory, &place) };
+                // A copy: the address of the sums themselves would keep them out of registers.
+                let mut copy = std::mem::MaybeUninit::<[[__m512; V]; R]>::uninit();
+                let to = copy.as_mut_ptr().cast::<f32>();
+                // SAFETY: vectors are 16 plain numbers each, and all are written before they are
+                // read; all else by the contract of the place.
+                return unsafe {
+                    each_sum!(r < R, v < V, { _mm512_storeu_ps(to.add(16 * (r * V + v)), sums[r][v]) });
+                    let numbers = std::slice::from_raw_parts(to.cast_const(), R * V * 16);
+                    write_tile(numbers, 16 * V, &TilePlace { scale: 1.0, ..*place })
+                };
             }
-            for v in 0..V {
-                let columns = place.columns.saturating_sub(16 * v).min(16);
-                let mask = ((1u32 << columns) - 1) as __mmask16;
-                if !place.bias.is_null() {
-                    // SAFETY: `bias` has `place.columns` elements, the mask keeps to them.
-                    let bias = unsafe { _mm512_maskz_loadu_ps(mask, place.bias.wrapping_add(16 * v)) };
-                    sums.iter_mut().for_each(|row| row[v] = _mm512_add_ps(row[v], bias));
+            let masks: [__mmask16; V] = std::array::from_fn(|v| ((1u32 << place.columns.saturating_sub(16 * v).min(16)) - 1) as __mmask16);
+            if !place.bias.is_null() {
+                // SAFETY: `bias` has `place.columns` elements, the mask keeps to them.
+                let bias: [_; V] = std::array::from_fn(|v| unsafe { _mm512_maskz_loadu_ps(masks[v], place.bias.wrapping_add(16 * v)) });
+                each_sum!(r < R, v < V, { sums[r][v] = _mm512_add_ps(sums[r][v], bias[v]) });
+            }
+            // SAFETY: by the contract of the place.
+            unsafe {
+                match (place.accumulate, place.columns == 16 * V) {
+                    (false, true) => store::<R, V, false, true>(&sums, place, &masks),
+                    (false, false) => store::<R, V, false, false>(&sums, place, &masks),
+                    (true, true) => store::<R, V, true, true>(&sums, place, &masks),
+                    (true, false) => store::<R, V, true, false>(&sums, place, &masks),
                 }
-                for (r, row) in sums.iter().enumerate() {
-                    let offset = r * place.row_stride + 16 * v;
-                    let mut sum = row[v];
-                    // SAFETY: row and columns are inside the place, the mask keeps to them.
-                    unsafe {
-                        match place.pointer {
-                            TilePointer::F32(pointer) => {
-                                let to = pointer.wrapping_add(offset);
-                                if place.accumulate {
-                                    sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, to));
-                                }
-                                match columns {
-                                    16 => _mm512_storeu_ps(to, sum),
-                                    _ => _mm512_mask_storeu_ps(to, mask, sum),
-                                }
-                            }
-                            TilePointer::Bf16(pointer) => {
-                                let to = pointer.wrapping_add(offset).cast::<i16>();
-                                if place.accumulate {
-                                    let before = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, to));
-                                    sum = _mm512_add_ps(sum, _mm512_castsi512_ps(_mm512_slli_epi32::<16>(before)));
-                                }
-                                match columns {
-                                    16 => _mm256_storeu_si256(to.cast(), $round(sum)),
-                                    _ => _mm256_mask_storeu_epi16(to, mask, $round(sum)),
-                                }
-                            }
+            }
+        }
+
+        /// Multiplies all sums; in counted loops, which leave them in registers.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn scale_all<const R: usize, const V: usize>(sums: &mut [[__m512; V]; R], factor: __m512) {
+            each_sum!(r < R, v < V, { sums[r][v] = _mm512_mul_ps(sums[r][v], factor) });
+        }
+
+        /// Writes finished sums, added to what is there if `ADD`; without masks if `WHOLE`.
+        ///
+        /// # Safety
+        /// The place has `R` rows and the columns that the masks name.
+        #[inline]
+        #[target_feature(enable = $features)]
+        unsafe fn store<const R: usize, const V: usize, const ADD: bool, const WHOLE: bool>(
+            sums: &[[__m512; V]; R],
+            place: &TilePlace,
+            masks: &[__mmask16; V],
+        ) {
+            // SAFETY: by the contract.
+            unsafe {
+                match place.pointer {
+                    TilePointer::F32(pointer) => each_sum!(r < R, v < V, {
+                        let to = pointer.wrapping_add(r * place.row_stride + 16 * v);
+                        let sum = match (ADD, WHOLE) {
+                            (true, true) => _mm512_add_ps(sums[r][v], _mm512_loadu_ps(to)),
+                            (true, false) => _mm512_add_ps(sums[r][v], _mm512_maskz_loadu_ps(masks[v], to)),
+                            _ => sums[r][v],
+                        };
+                        match WHOLE {
+                            true => _mm512_storeu_ps(to, sum),
+                            false => _mm512_mask_storeu_ps(to, masks[v], sum),
                         }
-                    }
+                    }),
+                    TilePointer::Bf16(pointer) => each_sum!(r < R, v < V, {
+                        let to = pointer.wrapping_add(r * place.row_stride + 16 * v).cast::<i16>();
+                        let mut sum = sums[r][v];
+                        if ADD {
+                            let before = match WHOLE {
+                                true => _mm256_loadu_si256(to.cast()),
+                                false => _mm256_maskz_loadu_epi16(masks[v], to),
+                            };
+                            let before = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(before));
+                            sum = _mm512_add_ps(sum, _mm512_castsi512_ps(before));
+                        }
+                        match WHOLE {
+                            true => _mm256_storeu_si256(to.cast(), $round(sum)),
+                            false => _mm256_mask_storeu_epi16(to, masks[v], $round(sum)),
+                        }
+                    }),
                 }
             }
         }

@@ -29,7 +29,7 @@ macro_rules! zmm_dots {
             for (index, segment) in segments.iter().enumerate() {
                 if index > 0 && segment.rescale != 1.0 {
                     let factor = _mm512_set1_ps(segment.rescale);
-                    sums.iter_mut().flatten().for_each(|sum| *sum = _mm512_mul_ps(*sum, factor));
+                    scale_all::<R, C>(&mut sums, factor);
                 }
                 // SAFETY: by the contract of the segment.
                 unsafe {
