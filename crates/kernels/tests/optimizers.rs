@@ -5,6 +5,7 @@ use apertis_kernels::cpu::optimizer::{Moment, Update, Weight, clip_factor, join_
 use apertis_kernels::cpu::view::Rows;
 use apertis_kernels::{Context, InstructionSet, OptimizerRule};
 use half::bf16;
+use serde_json::Value;
 
 const ADAMW: OptimizerRule = OptimizerRule::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
 const ADAMW_8BIT: OptimizerRule = OptimizerRule::AdamW8bit { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
@@ -23,8 +24,10 @@ fn numbers(count: usize, seed: u32) -> Vec<f32> {
     (0..count).map(|_| next()).collect()
 }
 
-/// A parameter in training; its loss is half the squared distance to `goal`.
+/// A parameter in training.
 struct Training {
+    learning_rate: f32,
+    weight_decay: f32,
     rows: usize,
     columns: usize,
     rule: OptimizerRule,
@@ -45,6 +48,8 @@ impl Training {
         let (weight_bf16, remainder) = weight.iter().map(|value| split_master(*value)).unzip();
         let blocks = length.div_ceil(256);
         Training {
+            learning_rate: LEARNING_RATE,
+            weight_decay: WEIGHT_DECAY,
             rows,
             columns,
             rule,
@@ -86,8 +91,8 @@ impl Training {
                 (true, false) => Some(Moment::F32(second)),
             },
             rule: self.rule,
-            learning_rate: LEARNING_RATE,
-            weight_decay: WEIGHT_DECAY,
+            learning_rate: self.learning_rate,
+            weight_decay: self.weight_decay,
             update_count: self.steps,
         }];
         optimizer_step(context, &mut updates, &clip);
@@ -208,6 +213,45 @@ fn muon_equals_its_formula() {
     // Five products of products in f32 lose a few digits of singular values near 1.
     for (rows, columns) in [(4, 4), (24, 40), (40, 24), (1, 30), (65, 130)] {
         check(rows, columns, MUON, 2e-6);
+    }
+}
+
+#[test]
+fn rules_equal_pytorch() {
+    let path = apertis_testkit::fixtures().join("optimizers/expected.json");
+    let text = std::fs::read_to_string(&path).expect("the fixture is committed");
+    let recorded: Value = serde_json::from_str(&text).expect("the fixture is JSON");
+    let floats = |value: &Value| -> Vec<f32> {
+        value.as_array().expect("a list").iter().map(|number| number.as_f64().expect("a number") as f32).collect()
+    };
+    let tensors = recorded["tensors"].as_object().expect("tensors by name");
+    assert!(tensors.len() >= 4, "found {} tensors", tensors.len());
+    for (name, tensor) in tensors {
+        let shape = floats(&tensor["shape"]);
+        let columns = shape[shape.len() - 1] as usize;
+        let rows = floats(&tensor["start"]).len() / columns;
+        for (key, settings, rule) in [("adamw", "adamw", ADAMW), ("lion", "lion", LION), ("muon_f32", "muon", MUON)] {
+            // Vectors are not given to Muon.
+            let Some(expected) = tensor[key].as_array() else { continue };
+            let setting = |key: &str| recorded["settings"][settings][key].as_f64().expect("a number") as f32;
+            for set in InstructionSet::available() {
+                let context = Context::new(2, set).expect("available sets make contexts");
+                for is_split in [false, true] {
+                    let mut training = Training::new(rows, columns, rule, is_split);
+                    training.learning_rate = setting("learning_rate");
+                    training.weight_decay = setting("weight_decay");
+                    training.weight = floats(&tensor["start"]);
+                    (training.weight_bf16, training.remainder) = training.weight.iter().map(|value| split_master(*value)).unzip();
+                    for (step, expected) in expected.iter().enumerate() {
+                        training.step(&context, &floats(&tensor["gradients"][step]), [1.0, 1.0, 1.0]);
+                        for (found, expected) in training.masters().iter().zip(floats(expected)) {
+                            // Weights up to 4, each step a few roundings to 2^-24.
+                            assert!((found - expected).abs() <= 2e-6, "{key} {name} {set} step {step}: found {found}, expected {expected}");
+                        }
+                    }
+                }
+            }
+        }
     }
 }
 
