@@ -223,23 +223,45 @@ pub(super) mod pairs {
         }
         #[inline(always)]
         unsafe fn load_row(into: *mut u32, from: HeadSlice<'_>, width_padded: usize) {
-            // SAFETY: the caller vouches for the room, and a u32 is aligned for two bf16.
-            let into = unsafe { std::slice::from_raw_parts_mut(into.cast::<bf16>(), width_padded) };
-            let width = match from {
-                HeadSlice::F32(from) => {
-                    into.iter_mut().zip(from).for_each(|(into, from)| *into = Element::from_f32(*from));
-                    from.len()
+            // SAFETY: the caller vouches for the room; a u32 is aligned for two bf16, and the
+            // vectors read and write whole sixteens inside the slices.
+            unsafe {
+                let values = std::slice::from_raw_parts_mut(into.cast::<bf16>(), width_padded);
+                let mut done = 0;
+                match from {
+                    HeadSlice::Bf16(from) => {
+                        while done + LANES <= from.len() {
+                            let sixteen = _mm256_loadu_si256(from.as_ptr().add(done).cast());
+                            _mm256_storeu_si256(values.as_mut_ptr().add(done).cast(), sixteen);
+                            done += LANES;
+                        }
+                        for index in done..from.len() {
+                            values[index] = from[index];
+                        }
+                        done = from.len();
+                    }
+                    HeadSlice::F32(from) => {
+                        while done + LANES <= from.len() {
+                            let sixteen = rounded(_mm512_loadu_ps(from.as_ptr().add(done)));
+                            _mm256_storeu_si256(values.as_mut_ptr().add(done).cast(), sixteen);
+                            done += LANES;
+                        }
+                        for index in done..from.len() {
+                            values[index] = Element::from_f32(from[index]);
+                        }
+                        done = from.len();
+                    }
+                    HeadSlice::F16(from) => {
+                        for index in 0..from.len() {
+                            values[index] = Element::from_f32(Element::to_f32(from[index]));
+                        }
+                        done = from.len();
+                    }
                 }
-                HeadSlice::Bf16(from) => {
-                    into[..from.len()].copy_from_slice(from);
-                    from.len()
+                for value in &mut values[done..] {
+                    *value = bf16::ZERO;
                 }
-                HeadSlice::F16(from) => {
-                    into.iter_mut().zip(from).for_each(|(into, from)| *into = Element::from_f32(Element::to_f32(*from)));
-                    from.len()
-                }
-            };
-            into[width..].fill(bf16::ZERO);
+            }
         }
         #[inline(always)]
         unsafe fn across(into: *mut u32, first: *const u32, second: *const u32, width_padded: usize) {

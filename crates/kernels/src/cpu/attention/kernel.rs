@@ -259,7 +259,9 @@ pub(super) unsafe fn load_row_f32(into: *mut f32, from: HeadSlice<'_>, width_pad
             from.len()
         }
     };
-    into[width..].fill(0.0);
+    for value in &mut into[width..] {
+        *value = 0.0;
+    }
 }
 
 /// [`Kernel::transpose`] one word at a time.
