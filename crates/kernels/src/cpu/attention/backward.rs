@@ -60,6 +60,7 @@ pub(super) fn run<K: Kernel>(context: &Context, backward: &Backward<'_>) {
             }
         }
     }
+    Task::sort(&mut tasks);
     context.for_each(tasks.len(), |index| {
         Scratch::with(|scratch| {
             // SAFETY: the context vouches for the instruction set, the shapes were checked, and

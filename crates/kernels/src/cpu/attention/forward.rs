@@ -41,10 +41,12 @@ pub(super) fn run<K: Kernel>(context: &Context, forward: &Forward<'_>) {
         for key_head in 0..forward.k.heads() {
             for start in (0..span.query_count).step_by(TASK_QUERIES) {
                 let queries = start..(start + TASK_QUERIES).min(span.query_count);
-                tasks.push(Task { sequence, key_head, queries, keys: 0..span.key_count, gradients: Gradients::None });
+                let keys = 0..span.key_count - span.query_count + queries.end;
+                tasks.push(Task { sequence, key_head, queries, keys, gradients: Gradients::None });
             }
         }
     }
+    Task::sort(&mut tasks);
     context.for_each(tasks.len(), |index| {
         Scratch::with(|scratch| {
             // SAFETY: the context vouches for the instruction set, the shapes were checked, and
@@ -269,10 +271,10 @@ unsafe fn finish<K: Kernel>(
     unsafe {
         for column in 0..block.columns() {
             let offset = column * LANES;
-            let total = K::load(state.total.add(offset));
+            let share = K::divide(K::splat(1.0), K::load(state.total.add(offset)));
             for index in 0..width {
                 let at = state.out.add(index * stride + offset);
-                K::store(at, K::divide(K::load(at), total));
+                K::store(at, K::multiply(K::load(at), share));
             }
             for index in (0..width).step_by(LANES) {
                 K::transpose(lane_values.add(index).cast(), width, state.out.add(index * stride + offset).cast(), stride);

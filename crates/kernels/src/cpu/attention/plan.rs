@@ -60,10 +60,17 @@ pub(super) struct Task {
     pub(super) key_head: usize,
     /// Queries of the sequence.
     pub(super) queries: Range<usize>,
-    /// Keys of the sequence.
+    /// Keys of the sequence; in a forward, those that its last query may see.
     pub(super) keys: Range<usize>,
     /// What of it is wanted: in a backward, gradients of queries, of keys and values, or both.
     pub(super) gradients: Gradients,
+}
+
+impl Task {
+    /// Puts long tasks first, so that threads finish together.
+    pub(super) fn sort(tasks: &mut [Task]) {
+        tasks.sort_by_key(|task| std::cmp::Reverse(task.queries.len() * (task.keys.end - task.keys.start)));
+    }
 }
 
 /// Which gradients a task computes.
