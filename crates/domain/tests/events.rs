@@ -90,6 +90,20 @@ fn a_resume_takes_back_later_points_only() {
     check(vec![(1, step()), (2, step()), (3, step()), (2, resumed(2)), (3, step())], "++-++");
     // A second resume further back also takes back what came after the first.
     check(vec![(1, step()), (2, step()), (1, resumed(1)), (2, step()), (0, resumed(0)), (1, step())], "--+-++");
+    // A run that never saved starts over; what it says again replaces what it said.
+    let sample = |index| EventKind::from(Sampled { index, ..Default::default() });
+    check(
+        vec![
+            (0, Evaluated::default().into()),
+            (0, sample(0)),
+            (0, sample(1)),
+            (1, step()),
+            (0, resumed(0)),
+            (0, Evaluated::default().into()),
+            (0, sample(1)),
+        ],
+        "-+--+++",
+    );
     // A rewind takes back evaluations, samples and checkpoints, but no decision.
     check(
         vec![

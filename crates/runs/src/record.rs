@@ -146,20 +146,20 @@ impl RunRecord {
             EventKind::StepFinished(step) => {
                 self.tokens += step.tokens;
                 let point = self.point(event, step);
-                self.steps.push(point);
+                place(&mut self.steps, point, |_, _| true);
             }
             EventKind::Evaluated(evaluated) => {
                 let point = self.point(event, evaluated);
-                self.evaluations.push(point);
+                place(&mut self.evaluations, point, |_, _| true);
             }
             EventKind::Sampled(sampled) => {
                 let point = self.point(event, sampled);
-                self.samples.push(point);
+                place(&mut self.samples, point, |a, b| a.index == b.index);
             }
             EventKind::CheckpointSaved(saved) => {
                 self.automatic_resumes = 0;
                 let point = self.point(event, saved);
-                self.checkpoints.push(point);
+                place(&mut self.checkpoints, point, |_, _| true);
             }
             EventKind::MemoryMeasured(memory) => self.memory = Some(memory.clone()),
             EventKind::RunFinished(finished) => self.finished = Some(finished.clone()),
@@ -223,6 +223,16 @@ impl RunRecord {
         let pace = (last.elapsed_ms.saturating_sub(first.elapsed_ms)) as f64 / (last.step - first.step) as f64;
         Some(pace * (self.total_steps - last.step) as f64 / 1000.0)
     }
+}
+
+/// Appends a point; one of the same step that it replaces goes.
+fn place<T>(points: &mut Vec<Point<T>>, point: Point<T>, replaces: impl Fn(&T, &T) -> bool) {
+    let of_this_step = points.iter().rev().take_while(|before| before.step == point.step);
+    let replaced = of_this_step.into_iter().position(|before| replaces(&before.value, &point.value));
+    if let Some(from_end) = replaced {
+        points.remove(points.len() - 1 - from_end);
+    }
+    points.push(point);
 }
 
 fn is_note(kind: &EventKind) -> bool {

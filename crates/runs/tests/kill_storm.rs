@@ -111,6 +111,9 @@ fn check_equal_to_undisturbed(folder: &RunFolder) {
     let recorded: Vec<_> = record.steps.iter().map(|p| (p.step, p.value.loss)).collect();
     assert_eq!(recorded, expected, "the record stands for what stands");
     assert_eq!(record.tokens(), STEPS * 100);
+    let evaluated: Vec<_> = record.evaluations.iter().map(|point| point.step).collect();
+    let expected: Vec<_> = (0..=STEPS / EVAL_EVERY).map(|count| count * EVAL_EVERY).collect();
+    assert_eq!(evaluated, expected, "each evaluation stands once");
     let leftovers: Vec<_> = fs::read_dir(folder.checkpoints())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
