@@ -43,7 +43,7 @@ pub(super) unsafe fn turn_block(from: *const u8, stride_bytes: usize, to: *mut u
 }
 
 /// Repeats a body for each sum of a tile, written out: a loop that the compiler keeps as a loop
-/// would move all sums to memory.
+/// would move all sums to memory. Up to 8 rows and 4 vectors.
 macro_rules! each_sum {
     ($r:ident < $rows:ident, $v:ident < $vectors:ident, $body:block) => {
         each_sum!(@rows $r < $rows, $v < $vectors, $body; 0 1 2 3 4 5 6 7)
@@ -51,7 +51,7 @@ macro_rules! each_sum {
     (@rows $r:ident < $rows:ident, $v:ident < $vectors:ident, $body:block; $($row:literal)*) => {{
         $(if $row < $rows {
             let $r = $row;
-            each_sum!(@vectors $v < $vectors, $body; 0 1 2)
+            each_sum!(@vectors $v < $vectors, $body; 0 1 2 3)
         })*
     }};
     (@vectors $v:ident < $vectors:ident, $body:block; $($vector:literal)*) => {{
