@@ -1,3 +1,50 @@
 //! The apertis program: arguments to settings to one function a command.
 
-fn main() {}
+mod arguments;
+mod commands;
+mod failure;
+mod model;
+mod printer;
+mod settings;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Arguments, Verb};
+use failure::Failure;
+use printer::Printer;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are no errors; clap knows which stream each belongs to.
+            let code = if error.use_stderr() { 2 } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let printer = Printer::new(arguments.json);
+    match run(arguments, &printer) {
+        Ok(code) => code,
+        Err(failure) => {
+            printer.failure(&failure);
+            ExitCode::from(failure.exit_code)
+        }
+    }
+}
+
+fn run(arguments: Arguments, printer: &Printer) -> Result<ExitCode, Failure> {
+    let home = || settings::home(arguments.home.as_deref());
+    match arguments.verb {
+        Verb::Train(train) => commands::train::run(&train, &home()?, printer),
+        Verb::Worker(worker) => commands::worker::run(&worker, &home()?, printer),
+        Verb::Eval(eval) => commands::eval::run(&eval, &home()?, printer),
+        Verb::Run(chat) => commands::run::run(&chat, &home()?, printer),
+        Verb::Logits(logits) => commands::logits::run(&logits, &home()?, printer),
+        Verb::Runs => commands::runs::run(&home()?, printer),
+        Verb::Watch(watch) => commands::watch::run(&watch, &home()?, printer),
+        Verb::Stop(stop) => commands::stop::run(&stop, &home()?, printer),
+    }
+}

@@ -77,6 +77,11 @@ impl Dataset {
         self.unit
     }
 
+    /// Hash of the files, the tokenizer and the settings that the rows come from.
+    pub fn fingerprint(&self) -> String {
+        self.handle.0.key.clone()
+    }
+
     /// What is known about the data by now; of the whole data, not of this part.
     pub fn report(&self) -> DataReport {
         self.handle.0.report()

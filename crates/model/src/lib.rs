@@ -6,6 +6,7 @@ pub mod config;
 pub mod decoder;
 pub mod error;
 pub mod family;
+pub mod generate;
 pub mod rope;
 pub mod spec;
 pub mod weights;

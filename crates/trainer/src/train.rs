@@ -40,6 +40,23 @@ pub struct TrainRequest<'a> {
     pub fixed_plan: Option<(usize, bool)>,
     /// A sign of life during work without events.
     pub heartbeat: &'a mut dyn FnMut(),
+    /// Told once what the first step will be computed from and how; an error is a sentence.
+    pub on_plan: &'a mut dyn FnMut(&PlanFacts) -> Result<(), String>,
+}
+
+/// What makes a run repeatable, for its record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PlanFacts {
+    /// Most tokens computed at once.
+    pub micro_batch_tokens: usize,
+    /// Whether activations are computed again.
+    pub recompute: bool,
+    /// Hash of the base model's config and weight sizes; empty from scratch.
+    pub model_hash: String,
+    /// Hash of the training data.
+    pub data_hash: String,
+    /// Hash of tokenizer and template.
+    pub tokenizer_hash: String,
 }
 
 /// Everything around the loop that remembers.
@@ -208,6 +225,14 @@ impl<'a> Run<'a> {
             disk_bytes: disk_bytes(recipe, parameters, trained, machine.dtype),
         };
         seams.sink.emit(progress.step, made.into())?;
+        let facts = PlanFacts {
+            micro_batch_tokens: plan.micro_batch_tokens,
+            recompute: plan.recompute,
+            model_hash: model_hash(request.surroundings)?,
+            data_hash: sampler.dataset().fingerprint(),
+            tokenizer_hash: tokenizer.content_hash(),
+        };
+        (request.on_plan)(&facts).map_err(TrainError::Checkpoint)?;
         let guard = LossGuard::new(recipe.loss_spike_factor, progress.recent_losses.iter().copied());
         let saved_step = request.resume.as_ref().map(|_| progress.step);
         let mut run = Run {
@@ -643,6 +668,30 @@ fn prompt_of_text(
         None => tokenizer.encode(text, true)?,
     };
     Ok(SamplePrompt { text: text.to_string(), ids, reference: String::new() })
+}
+
+/// What distinguishes a base model: its config, and names, sizes and first bytes of its weights.
+/// Reading all of a large model would delay the first step by seconds.
+fn model_hash(surroundings: &Surroundings) -> Result<String, TrainError> {
+    let Some(folder) = &surroundings.model_folder else { return Ok(String::new()) };
+    let mut hasher = blake3::Hasher::new();
+    let io = |path: &std::path::Path, source| TrainError::Model(apertis_model::ModelError::Io { path: path.to_path_buf(), source });
+    let mut paths: Vec<std::path::PathBuf> = match folder.is_dir() {
+        true => std::fs::read_dir(folder).map_err(|source| io(folder, source))?.flatten().map(|entry| entry.path()).collect(),
+        false => vec![folder.clone()],
+    };
+    paths.retain(|path| path.extension().is_some_and(|ending| ["safetensors", "bin", "json"].iter().any(|known| ending == *known)));
+    paths.sort();
+    for path in paths {
+        let mut file = std::fs::File::open(&path).map_err(|source| io(&path, source))?;
+        let length = file.metadata().map_err(|source| io(&path, source))?.len();
+        hasher.update(path.file_name().unwrap_or_default().as_encoded_bytes());
+        hasher.update(&length.to_le_bytes());
+        let mut first = Vec::new();
+        std::io::Read::read_to_end(&mut std::io::Read::take(&mut file, 1 << 20), &mut first).map_err(|source| io(&path, source))?;
+        hasher.update(&first);
+    }
+    Ok(hasher.finalize().to_hex().to_string())
 }
 
 /// Steps of a whole run.

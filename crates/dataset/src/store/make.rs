@@ -47,14 +47,14 @@ pub(crate) fn prepare(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Handle, DatasetError> {
     let key = cache_key(&files, tokeniser, settings, cache_folder)?;
-    let folder = cache_folder.join(key);
+    let folder = cache_folder.join(&key);
     let bytes_total = files.iter().map(|file| file.bytes).sum();
     let handle = match open_whole(&folder, &files) {
-        Some((report, shards)) => Handle(Arc::new(Shared::new(report, shards, true, bytes_total))),
+        Some((report, shards)) => Handle(Arc::new(Shared::new(key, report, shards, true, bytes_total))),
         None => {
             fs::create_dir_all(&folder).map_err(DatasetError::io("make token cache", &folder))?;
             let report = new_report(&files, notes);
-            let shared = Arc::new(Shared::new(report, Vec::new(), false, bytes_total));
+            let shared = Arc::new(Shared::new(key, report, Vec::new(), false, bytes_total));
             start(files, settings.clone(), tokeniser.clone(), folder, shared.clone())?;
             Handle(shared)
         }

@@ -12,6 +12,8 @@ use crate::report::DataReport;
 /// State shared by the maker and all readers.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    /// Hash of the files, the tokenizer and the settings: what the cache is named by.
+    pub(crate) key: String,
     state: Mutex<State>,
     changed: Condvar,
     /// Bytes read from disk so far.
@@ -30,8 +32,9 @@ struct State {
 }
 
 impl Shared {
-    pub(crate) fn new(report: DataReport, shards: Vec<Shard>, is_complete: bool, bytes_total: u64) -> Self {
+    pub(crate) fn new(key: String, report: DataReport, shards: Vec<Shard>, is_complete: bool, bytes_total: u64) -> Self {
         Self {
+            key,
             state: Mutex::new(State { shards: shards.into_iter().map(Arc::new).collect(), is_complete, error: None, report }),
             changed: Condvar::new(),
             position: Arc::new(AtomicU64::new(if is_complete { bytes_total } else { 0 })),

@@ -1,0 +1,150 @@
+//! What can be typed: verbs, flags, and `key=value` for every field of a recipe.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Turn your data into your own language model.
+#[derive(Debug, Parser)]
+#[command(name = "apertis", version, about, arg_required_else_help = true, after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// Where runs, models, data and caches live [default: $APERTIS_HOME, else the platform's data folder]
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub(crate) home: Option<PathBuf>,
+    /// Print one JSON object as the last line of stdout
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  apertis train model=./SmolLM2-135M data=chats.jsonl
+  apertis train method=scratch data=book.txt model.layers=4 max_steps=2000
+  apertis runs
+  apertis run lora-1
+  apertis eval model=lora-1 data=held-out.jsonl";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Train a model: adapters, all of it, or from scratch
+    Train(TrainArguments),
+    /// Work on a run; started by `train`
+    #[command(hide = true)]
+    Worker(WorkerArguments),
+    /// Measure a model on data
+    Eval(EvalArguments),
+    /// Chat with a model, or answer one prompt
+    Run(RunArguments),
+    /// Print the logits of some token ids
+    Logits(LogitsArguments),
+    /// List runs
+    Runs,
+    /// Follow a run
+    Watch(NameArguments),
+    /// Ask a run to save and stop
+    Stop(StopArguments),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  apertis train model=./SmolLM2-135M data=chats.jsonl
+  apertis train model=./model data=chats.jsonl method=full learning_rate=1e-5 epochs=2
+  apertis train method=scratch data=book.txt tokenizer=char model.width=128
+  apertis train recipe=my.toml seed=7
+  apertis train resume=lora-1
+
+Every field of a recipe is a key: docs/reference/recipe.md lists them.
+Precedence: defaults, then recipe=FILE, then the command line.")]
+pub(crate) struct TrainArguments {
+    /// Fields of the recipe as key=value; recipe=FILE reads some from a file, resume=RUN goes on
+    #[arg(value_name = "KEY=VALUE")]
+    pub(crate) assignments: Vec<String>,
+    /// Name of the run [default: numbered by method]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Return at once; the run goes on
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// Do not wait for a busy device
+    #[arg(long)]
+    pub(crate) now: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WorkerArguments {
+    /// The run's folder
+    pub(crate) folder: PathBuf,
+    /// Nobody asked for this start
+    #[arg(long)]
+    pub(crate) automatic: bool,
+    /// Go on although the run has reached its end
+    #[arg(long)]
+    pub(crate) extend: bool,
+    /// Do not wait for a busy device
+    #[arg(long)]
+    pub(crate) now: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  apertis eval model=lora-1 data=held-out.jsonl")]
+pub(crate) struct EvalArguments {
+    /// model=… data=… and other fields of a recipe
+    #[arg(value_name = "KEY=VALUE", required = true)]
+    pub(crate) assignments: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  apertis run lora-1
+  apertis run ./model \"Why is the sky blue?\"
+  echo \"Summarise: …\" | apertis run lora-1")]
+pub(crate) struct RunArguments {
+    /// A model folder, a model's name, or a run
+    pub(crate) model: String,
+    /// Answer this and end
+    pub(crate) prompt: Option<String>,
+    /// Continue the prompt as it is, without a chat template
+    #[arg(long)]
+    pub(crate) raw: bool,
+    /// Randomness of the choice; 0 takes the most likely
+    #[arg(long)]
+    pub(crate) temperature: Option<f32>,
+    /// Longest answer
+    #[arg(long)]
+    pub(crate) max_tokens: Option<usize>,
+    /// f32, bf16 or auto
+    #[arg(long, default_value = "auto")]
+    pub(crate) precision: String,
+    /// Threads [default: all cores]
+    #[arg(long, default_value_t = 0)]
+    pub(crate) threads: usize,
+    /// Print times and tokens a second
+    #[arg(long)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogitsArguments {
+    /// model=… ids=1,2,3 [decode=true] [precision=f32]
+    #[arg(value_name = "KEY=VALUE", required = true)]
+    pub(crate) assignments: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NameArguments {
+    /// Name of the run [default: the latest]
+    pub(crate) run: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StopArguments {
+    /// Name of the run
+    pub(crate) run: String,
+    /// Stop without saving
+    #[arg(long)]
+    pub(crate) now: bool,
+}

@@ -1,0 +1,139 @@
+//! `apertis train`: makes a run, starts its worker, and watches it.
+
+use std::process::ExitCode;
+
+use apertis_domain::{Recipe, RunState};
+use apertis_runs::spawn::spawn_worker;
+use apertis_runs::{Home, RunFolder, RunRecord};
+use serde_json::{Value, json};
+
+use super::view::{Ending, follow};
+use crate::arguments::TrainArguments;
+use crate::failure::Failure;
+use crate::printer::Printer;
+use crate::settings;
+
+pub(crate) fn run(arguments: &TrainArguments, home: &Home, printer: &Printer) -> Result<ExitCode, Failure> {
+    let resumed = arguments.assignments.iter().find_map(|assignment| assignment.strip_prefix("resume="));
+    let (folder, extends) = match resumed {
+        Some(name) => resume(name, arguments, home)?,
+        None => (create(arguments, home)?, false),
+    };
+    let record = RunRecord::read(&folder.events())?;
+    if record.finished.is_some() && !extends {
+        printer.note(format!("{} has reached its end; nothing to do.", folder.name()));
+        return Ok(report(&folder, &record, printer));
+    }
+    let worker = start(&folder, home, extends, arguments.now, false)?;
+    if arguments.detach {
+        printer.line(format!("{} is training. Follow it with `apertis watch {}`.", folder.name(), folder.name()));
+        printer.json(&json!({ "run": folder.name(), "dir": folder.path() }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let restart = |folder: &RunFolder| start(folder, home, false, arguments.now, true).map_err(|failure| failure.message);
+    let ending = follow(&folder, Some(worker), &restart, printer)?;
+    match ending {
+        Ending::Left => Ok(ExitCode::SUCCESS),
+        Ending::Reached(record, state) => match state {
+            RunState::Failed { code } => {
+                let failed = record.failed.clone().unwrap_or_default();
+                let code = apertis_domain::FailureCode::from_code(&code).map_or("internal", |code| code.code());
+                Err(Failure { code, ..Failure::new(failed.message) }.hint(failed.hint))
+            }
+            _ => Ok(report(&folder, &record, printer)),
+        },
+    }
+}
+
+fn create(arguments: &TrainArguments, home: &Home) -> Result<RunFolder, Failure> {
+    let (mut recipe, _) = settings::recipe(&arguments.assignments)?;
+    if let Some(name) = &arguments.name {
+        recipe.name = name.clone();
+    }
+    recipe.check()?;
+    check_inputs(&mut recipe, home)?;
+    Ok(RunFolder::create(home, &recipe)?)
+}
+
+/// What is plainly missing is said before a run is made.
+fn check_inputs(recipe: &mut Recipe, home: &Home) -> Result<(), Failure> {
+    let surroundings = settings::surroundings(recipe, home)?;
+    if let Some(folder) = &surroundings.model_folder
+        && std::path::Path::new(&recipe.model).exists()
+    {
+        recipe.model = std::path::absolute(&recipe.model).unwrap_or_else(|_| folder.clone()).display().to_string();
+    }
+    apertis_trainer::machine(recipe, 1)?;
+    for path in [&recipe.data, &recipe.eval_data].into_iter().filter(|path| !path.is_empty()) {
+        apertis_dataset::find_files(&[path.into()])?;
+    }
+    Ok(())
+}
+
+/// A run to go on with; fields beside `resume=` extend it.
+fn resume(name: &str, arguments: &TrainArguments, home: &Home) -> Result<(RunFolder, bool), Failure> {
+    let folder = RunFolder::find(home, name)?;
+    let changes: Vec<&String> = arguments.assignments.iter().filter(|assignment| !assignment.starts_with("resume=")).collect();
+    if changes.is_empty() {
+        return Ok((folder, false));
+    }
+    let mut recipe = folder.recipe()?;
+    for change in changes {
+        let field = recipe.apply_argument(change)?;
+        if !matches!(field.name, "epochs" | "max_steps" | "time_limit_minutes" | "patience") {
+            let message = format!("resume: {} cannot be changed on a run; only epochs, max_steps, time_limit_minutes and patience can", field.name);
+            return Err(Failure::usage(message).hint("Start a new run for anything else."));
+        }
+    }
+    folder.write_recipe(&recipe)?;
+    Ok((folder, true))
+}
+
+fn start(folder: &RunFolder, home: &Home, extend: bool, now: bool, is_automatic: bool) -> Result<std::process::Child, Failure> {
+    let program = std::env::current_exe().map_err(|error| Failure::new(format!("worker: cannot find this program: {error}")))?;
+    let mut words = vec!["--home".to_owned(), home.root().display().to_string(), "worker".to_owned()];
+    for (flag, is_set) in [("--extend", extend), ("--now", now), ("--automatic", is_automatic)] {
+        if is_set {
+            words.push(flag.to_owned());
+        }
+    }
+    Ok(spawn_worker(&program, &words, folder)?)
+}
+
+/// The result for people and scripts.
+fn report(folder: &RunFolder, record: &RunRecord, printer: &Printer) -> ExitCode {
+    let result = result(folder, record);
+    if let Some(best) = record.best() {
+        let before = record.before().map_or(String::new(), |before| format!(", {:.3} before training", before.value.loss));
+        printer.line(format!("best held-out loss {:.3} at step {}{before}", best.value.loss, best.step));
+    }
+    printer.line(format!("run {}: {} steps, {} tokens", folder.name(), record.step(), record.tokens()));
+    printer.line(format!("report {}", folder.report().display()));
+    printer.line(format!("talk to it: apertis run {}", folder.name()));
+    printer.json(&result);
+    ExitCode::SUCCESS
+}
+
+fn result(folder: &RunFolder, record: &RunRecord) -> Value {
+    let finished = record.finished.clone().unwrap_or_default();
+    let worker_peak = record.memory.as_ref().map_or(0, |memory| memory.peak_rss_bytes).max(finished.peak_rss_bytes);
+    let losses: Vec<f64> = record.steps.iter().map(|point| point.value.loss).collect();
+    let speed = if finished.timed_seconds > 0.0 { finished.timed_tokens as f64 / finished.timed_seconds } else { record.tokens_per_second() };
+    json!({
+        "run": folder.name(),
+        "dir": folder.path(),
+        "state": record.state.with(&apertis_domain::LockFacts::default()).name(),
+        "reason": finished.reason,
+        "steps": record.step(),
+        "tokens": record.tokens(),
+        "timed_tokens": finished.timed_tokens,
+        "timed_seconds": finished.timed_seconds,
+        "wall_seconds": record.elapsed_ms as f64 / 1e3,
+        "tokens_per_second": speed,
+        "train_losses": losses,
+        "eval_loss": record.evaluations.last().map(|point| point.value.loss),
+        "best_eval_loss": record.best().map(|best| best.value.loss),
+        "best_step": record.best().map(|best| best.step),
+        "peak_rss_bytes": worker_peak + apertis_runs::machine::peak_rss_bytes(),
+    })
+}

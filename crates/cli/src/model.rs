@@ -1,0 +1,54 @@
+//! Opens a model for use: weights, adapter, tokenizer.
+
+use std::sync::Arc;
+
+use apertis_domain::Recipe;
+use apertis_library::ResolvedModel;
+use apertis_model::weights::{LoadOptions, load_model};
+use apertis_model::{Adapter, Decoder, adapter};
+use apertis_runs::Home;
+use apertis_tokenizer::Tokenizer;
+use apertis_trainer::Machine;
+
+use crate::failure::Failure;
+use crate::settings;
+
+/// A model in memory.
+pub(crate) struct OpenModel {
+    pub(crate) resolved: ResolvedModel,
+    pub(crate) machine: Machine,
+    pub(crate) decoder: Decoder,
+    pub(crate) adapter: Option<Adapter>,
+}
+
+/// Loads the model that a recipe names.
+pub(crate) fn open(recipe: &Recipe, home: &Home) -> Result<OpenModel, Failure> {
+    if recipe.model.is_empty() {
+        return Err(Failure::usage("model: is missing").hint("Say which with model=FOLDER, a name or a run."));
+    }
+    let mut resolved = apertis_library::resolve(home.root(), &recipe.model)?;
+    if !recipe.adapter.is_empty() {
+        resolved.adapter = Some(recipe.adapter.clone().into());
+    }
+    let machine = apertis_trainer::machine(recipe, settings::cores())?;
+    let options = LoadOptions { dtype: machine.dtype, checks_values: true };
+    let (_, weights) = load_model(&resolved.folder, &machine.backend, &options)?;
+    let adapter = match &resolved.adapter {
+        Some(folder) => Some(adapter::load(folder, &weights)?.0),
+        None => None,
+    };
+    Ok(OpenModel { resolved, machine, decoder: Decoder::new(weights), adapter })
+}
+
+impl OpenModel {
+    /// The tokenizer beside the model.
+    pub(crate) fn tokenizer(&self) -> Result<Arc<Tokenizer>, Failure> {
+        let tokenizer = Tokenizer::from_folder(&self.resolved.folder)?;
+        let vocabulary = self.decoder.spec().vocabulary;
+        if tokenizer.largest_id() as usize >= vocabulary {
+            let message = format!("tokenizer: its largest id is {}, the model's vocabulary has {vocabulary} entries", tokenizer.largest_id());
+            return Err(Failure::new(message).hint("Take tokenizer.json from the same place as the weights."));
+        }
+        Ok(tokenizer.shared())
+    }
+}
