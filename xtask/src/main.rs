@@ -2,6 +2,8 @@
 
 mod corpus;
 mod references;
+mod test;
+mod tidy;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,7 +26,9 @@ fn run(arguments: &[String]) -> Result<()> {
     match words.as_slice() {
         ["generate", "corpus", ..] => corpus::run(&root(), &arguments[2..]),
         ["references", ..] => references::run(&root(), &arguments[1..]),
-        _ => bail!("xtask: expected `generate corpus` or `references`, found `{}`", words.join(" ")),
+        ["test"] => test::run(&root()),
+        ["tidy"] => tidy::run(&root()),
+        _ => bail!("xtask: expected test, tidy, `generate corpus` or references, found `{}`", words.join(" ")),
     }
 }
 

@@ -63,11 +63,11 @@ impl From<apertis_trainer::TrainError> for Failure {
 
 impl From<apertis_library::LibraryError> for Failure {
     fn from(error: apertis_library::LibraryError) -> Failure {
-        let hint = match &error {
-            apertis_library::LibraryError::NotFound { nearest: Some(nearest), .. } => format!("Did you mean {nearest}?"),
-            _ => "Give the path of a model folder, or see `apertis list` and `apertis runs`.".to_string(),
-        };
-        Failure { code: "model_missing", ..Failure::new(&error) }.hint(hint)
+        let failure = Failure { code: "model_missing", ..Failure::new(&error) };
+        match error.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
     }
 }
 
@@ -81,4 +81,9 @@ macro_rules! through_trainer {
     )+ };
 }
 
-through_trainer!(apertis_model::ModelError, apertis_dataset::DatasetError, apertis_tokenizer::TokenizerError, apertis_kernels::BackendError);
+through_trainer!(
+    apertis_model::ModelError,
+    apertis_dataset::DatasetError,
+    apertis_tokenizer::TokenizerError,
+    apertis_kernels::BackendError
+);

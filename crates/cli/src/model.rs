@@ -26,7 +26,7 @@ pub(crate) fn open(recipe: &Recipe, home: &Home) -> Result<OpenModel, Failure> {
     if recipe.model.is_empty() {
         return Err(Failure::usage("model: is missing").hint("Say which with model=FOLDER, a name or a run."));
     }
-    let mut resolved = apertis_library::resolve(home.root(), &recipe.model)?;
+    let mut resolved = settings::resolve(home, &recipe.model)?;
     if !recipe.adapter.is_empty() {
         resolved.adapter = Some(recipe.adapter.clone().into());
     }
@@ -46,7 +46,8 @@ impl OpenModel {
         let tokenizer = Tokenizer::from_folder(&self.resolved.folder)?;
         let vocabulary = self.decoder.spec().vocabulary;
         if tokenizer.largest_id() as usize >= vocabulary {
-            let message = format!("tokenizer: its largest id is {}, the model's vocabulary has {vocabulary} entries", tokenizer.largest_id());
+            let message =
+                format!("tokenizer: its largest id is {}, the model's vocabulary has {vocabulary} entries", tokenizer.largest_id());
             return Err(Failure::new(message).hint("Take tokenizer.json from the same place as the weights."));
         }
         Ok(tokenizer.shared())

@@ -53,8 +53,12 @@ fn make_absolute(recipe: &mut Recipe) -> Result<(), Failure> {
 
 /// What a run has around it.
 pub(crate) fn surroundings(recipe: &Recipe, home: &Home) -> Result<Surroundings, Failure> {
-    let resolved = if recipe.model.is_empty() { None } else { Some(apertis_library::resolve(home.root(), &recipe.model)?) };
-    let adapter = if recipe.adapter.is_empty() { resolved.as_ref().and_then(|model| model.adapter.clone()) } else { Some(PathBuf::from(&recipe.adapter)) };
+    let resolved = if recipe.model.is_empty() { None } else { Some(resolve(home, &recipe.model)?) };
+    let adapter = if recipe.adapter.is_empty() {
+        resolved.as_ref().and_then(|model| model.adapter.clone())
+    } else {
+        Some(PathBuf::from(&recipe.adapter))
+    };
     Ok(Surroundings {
         model_folder: resolved.map(|model| model.folder),
         adapter_folder: adapter,
@@ -64,6 +68,12 @@ pub(crate) fn surroundings(recipe: &Recipe, home: &Home) -> Result<Surroundings,
     })
 }
 
+/// The model that a person typed.
+pub(crate) fn resolve(home: &Home, text: &str) -> Result<apertis_library::ResolvedModel, Failure> {
+    let places = apertis_library::Places { models: &home.models(), runs: &home.runs() };
+    Ok(apertis_library::resolve(places, text)?)
+}
+
 /// Cores this process may use.
 pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
@@ -71,7 +81,8 @@ pub(crate) fn cores() -> usize {
 
 /// Memory this process may use: what is free now, at most the limit of its control group.
 pub(crate) fn memory_limit_bytes() -> u64 {
-    let mut system = sysinfo::System::new();
+    // Without a number the plan cannot refuse anything.
+    let Ok(mut system) = sysinfo::System::new() else { return u64::MAX };
     system.refresh_memory();
     let limit = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory);
     system.available_memory().min(limit)

@@ -6,7 +6,9 @@ mod entry;
 mod error;
 mod find;
 mod header;
+mod resolve;
 
 pub use entry::{ModelEntry, ModelKind, describe, list};
 pub use error::LibraryError;
 pub use find::{Places, find};
+pub use resolve::{ResolvedModel, resolve};

@@ -34,7 +34,16 @@ pub struct GenerateSettings {
 
 impl Default for GenerateSettings {
     fn default() -> Self {
-        GenerateSettings { temperature: 0.8, top_k: 40, top_p: 0.95, min_p: 0.0, repetition_penalty: 1.0, seed: 0, max_tokens: 512, stop_ids: Vec::new() }
+        GenerateSettings {
+            temperature: 0.8,
+            top_k: 40,
+            top_p: 0.95,
+            min_p: 0.0,
+            repetition_penalty: 1.0,
+            seed: 0,
+            max_tokens: 512,
+            stop_ids: Vec::new(),
+        }
     }
 }
 
@@ -70,7 +79,12 @@ impl<'a> Generator<'a> {
     ///
     /// # Errors
     /// When the prompt is empty, longer than the context, or memory is short.
-    pub fn new(decoder: &'a Decoder, adapter: Option<&'a Adapter>, prompt: &[u32], settings: &GenerateSettings) -> Result<Generator<'a>, ModelError> {
+    pub fn new(
+        decoder: &'a Decoder,
+        adapter: Option<&'a Adapter>,
+        prompt: &[u32],
+        settings: &GenerateSettings,
+    ) -> Result<Generator<'a>, ModelError> {
         let context = decoder.spec().context;
         if prompt.is_empty() || prompt.len() > context {
             let message = format!("the prompt has {} tokens, expected 1 to the context's {context}", prompt.len());

@@ -32,8 +32,13 @@ pub(crate) fn run(arguments: &EvalArguments, home: &Home, printer: &Printer) -> 
     if evaluation.target_tokens() == 0 {
         return Err(Failure { code: "data_empty", ..Failure::new("eval: the data has no token to predict") });
     }
-    let dropped: BTreeMap<String, u64> =
-        prepared.report.problems.iter().filter(|(problem, _)| problem.is_fault()).map(|(problem, count)| (problem.code().to_owned(), count.count)).collect();
+    let dropped: BTreeMap<String, u64> = prepared
+        .report
+        .problems
+        .iter()
+        .filter(|(problem, _)| problem.is_fault())
+        .map(|(problem, count)| (problem.code().to_owned(), count.count))
+        .collect();
     let loss = evaluation.loss();
     let (low, high) = evaluation.loss_interval();
     printer.line(format!("loss        {loss:.4} ({low:.4}–{high:.4})"));

@@ -58,5 +58,7 @@ pub(crate) fn run(arguments: &LogitsArguments, home: &Home, printer: &Printer) -
 }
 
 fn parse_ids(list: &str) -> Result<Vec<u32>, Failure> {
-    list.split(',').map(|word| word.trim().parse().map_err(|_| Failure::usage(format!("ids: found {word:?}, expected whole numbers")))).collect()
+    list.split(',')
+        .map(|word| word.trim().parse().map_err(|_| Failure::usage(format!("ids: found {word:?}, expected whole numbers"))))
+        .collect()
 }

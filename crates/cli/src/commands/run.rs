@@ -71,7 +71,8 @@ pub(crate) fn run(arguments: &RunArguments, home: &Home, printer: &Printer) -> R
     let total_seconds = began.elapsed().as_secs_f64();
     if arguments.verbose {
         let decode_seconds = total_seconds - load_seconds - prefill_seconds;
-        printer.note(format!("load {load_seconds:.2} s, prefill {prefill_seconds:.2} s ({} tokens), decode {decode_seconds:.2} s", ids.len()));
+        printer
+            .note(format!("load {load_seconds:.2} s, prefill {prefill_seconds:.2} s ({} tokens), decode {decode_seconds:.2} s", ids.len()));
         printer.note(format!("{tokens} tokens, {:.1} tokens/s", tokens as f64 / decode_seconds.max(1e-9)));
     }
     let reason = match generator.finish() {

@@ -20,7 +20,13 @@ pub(crate) fn run(home: &Home, printer: &Printer) -> Result<ExitCode, Failure> {
         let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"));
         let left = run.seconds_left.map_or_else(|| "-".to_owned(), duration);
         let step = format!("{}/{}", run.step, run.total_steps);
-        printer.line(format!("{:24} {:12} {step:>13} {:>9} {:>9} {left:>9}", run.name, run.state.name(), number(run.loss), number(run.best_eval_loss)));
+        printer.line(format!(
+            "{:24} {:12} {step:>13} {:>9} {:>9} {left:>9}",
+            run.name,
+            run.state.name(),
+            number(run.loss),
+            number(run.best_eval_loss)
+        ));
     }
     printer.json(&json!({ "runs": runs }));
     Ok(ExitCode::SUCCESS)

@@ -26,7 +26,9 @@ pub(crate) fn run(arguments: &StopArguments, home: &Home, printer: &Printer) -> 
     let began = Instant::now();
     while lock_facts(&folder).is_held {
         if began.elapsed() > WAIT {
-            return Err(Failure::new(format!("stop: {} was asked and still works", folder.name())).hint("See what it does with `apertis watch`."));
+            return Err(
+                Failure::new(format!("stop: {} was asked and still works", folder.name())).hint("See what it does with `apertis watch`.")
+            );
         }
         std::thread::sleep(Duration::from_millis(100));
     }

@@ -1,11 +1,13 @@
 //! `apertis train`: makes a run, starts its worker, and watches it.
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use apertis_domain::{Recipe, RunState};
+use apertis_runs::result::TrainResult;
 use apertis_runs::spawn::spawn_worker;
 use apertis_runs::{Home, RunFolder, RunRecord};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::view::{Ending, follow};
 use crate::arguments::TrainArguments;
@@ -14,6 +16,7 @@ use crate::printer::Printer;
 use crate::settings;
 
 pub(crate) fn run(arguments: &TrainArguments, home: &Home, printer: &Printer) -> Result<ExitCode, Failure> {
+    let began = Instant::now();
     let resumed = arguments.assignments.iter().find_map(|assignment| assignment.strip_prefix("resume="));
     let (folder, extends) = match resumed {
         Some(name) => resume(name, arguments, home)?,
@@ -22,7 +25,7 @@ pub(crate) fn run(arguments: &TrainArguments, home: &Home, printer: &Printer) ->
     let record = RunRecord::read(&folder.events())?;
     if record.finished.is_some() && !extends {
         printer.note(format!("{} has reached its end; nothing to do.", folder.name()));
-        return Ok(report(&folder, &record, printer));
+        return Ok(report(&folder, &record, began, printer));
     }
     let worker = start(&folder, home, extends, arguments.now, false)?;
     if arguments.detach {
@@ -40,7 +43,7 @@ pub(crate) fn run(arguments: &TrainArguments, home: &Home, printer: &Printer) ->
                 let code = apertis_domain::FailureCode::from_code(&code).map_or("internal", |code| code.code());
                 Err(Failure { code, ..Failure::new(failed.message) }.hint(failed.hint))
             }
-            _ => Ok(report(&folder, &record, printer)),
+            _ => Ok(report(&folder, &record, began, printer)),
         },
     }
 }
@@ -81,7 +84,8 @@ fn resume(name: &str, arguments: &TrainArguments, home: &Home) -> Result<(RunFol
     for change in changes {
         let field = recipe.apply_argument(change)?;
         if !matches!(field.name, "epochs" | "max_steps" | "time_limit_minutes" | "patience") {
-            let message = format!("resume: {} cannot be changed on a run; only epochs, max_steps, time_limit_minutes and patience can", field.name);
+            let message =
+                format!("resume: {} cannot be changed on a run; only epochs, max_steps, time_limit_minutes and patience can", field.name);
             return Err(Failure::usage(message).hint("Start a new run for anything else."));
         }
     }
@@ -101,8 +105,7 @@ fn start(folder: &RunFolder, home: &Home, extend: bool, now: bool, is_automatic:
 }
 
 /// The result for people and scripts.
-fn report(folder: &RunFolder, record: &RunRecord, printer: &Printer) -> ExitCode {
-    let result = result(folder, record);
+fn report(folder: &RunFolder, record: &RunRecord, began: Instant, printer: &Printer) -> ExitCode {
     if let Some(best) = record.best() {
         let before = record.before().map_or(String::new(), |before| format!(", {:.3} before training", before.value.loss));
         printer.line(format!("best held-out loss {:.3} at step {}{before}", best.value.loss, best.step));
@@ -110,30 +113,7 @@ fn report(folder: &RunFolder, record: &RunRecord, printer: &Printer) -> ExitCode
     printer.line(format!("run {}: {} steps, {} tokens", folder.name(), record.step(), record.tokens()));
     printer.line(format!("report {}", folder.report().display()));
     printer.line(format!("talk to it: apertis run {}", folder.name()));
-    printer.json(&result);
+    let result = TrainResult::of(folder, record, began.elapsed().as_secs_f64(), apertis_runs::machine::peak_rss_bytes());
+    printer.json(&serde_json::to_value(result).unwrap_or_default());
     ExitCode::SUCCESS
-}
-
-fn result(folder: &RunFolder, record: &RunRecord) -> Value {
-    let finished = record.finished.clone().unwrap_or_default();
-    let worker_peak = record.memory.as_ref().map_or(0, |memory| memory.peak_rss_bytes).max(finished.peak_rss_bytes);
-    let losses: Vec<f64> = record.steps.iter().map(|point| point.value.loss).collect();
-    let speed = if finished.timed_seconds > 0.0 { finished.timed_tokens as f64 / finished.timed_seconds } else { record.tokens_per_second() };
-    json!({
-        "run": folder.name(),
-        "dir": folder.path(),
-        "state": record.state.with(&apertis_domain::LockFacts::default()).name(),
-        "reason": finished.reason,
-        "steps": record.step(),
-        "tokens": record.tokens(),
-        "timed_tokens": finished.timed_tokens,
-        "timed_seconds": finished.timed_seconds,
-        "wall_seconds": record.elapsed_ms as f64 / 1e3,
-        "tokens_per_second": speed,
-        "train_losses": losses,
-        "eval_loss": record.evaluations.last().map(|point| point.value.loss),
-        "best_eval_loss": record.best().map(|best| best.value.loss),
-        "best_step": record.best().map(|best| best.step),
-        "peak_rss_bytes": worker_peak + apertis_runs::machine::peak_rss_bytes(),
-    })
 }

@@ -141,7 +141,10 @@ impl<'a> Lines<'a> {
         match &event.kind {
             EventKind::RunQueued(queued) => self.note(&format!("waiting for {}: {} before this run", queued.device, queued.position)),
             EventKind::DataChecked(data) => {
-                self.note(&format!("data: {} rows ({}), {} to train, {} held out", data.rows, data.format, data.train_rows, data.eval_rows));
+                self.note(&format!(
+                    "data: {} rows ({}), {} to train, {} held out",
+                    data.rows, data.format, data.train_rows, data.eval_rows
+                ));
                 for (reason, count) in &data.dropped {
                     self.note(&format!("  {} rows left out: {reason}; first: {}", count.count, count.example));
                 }
@@ -171,18 +174,24 @@ impl<'a> Lines<'a> {
                 100.0 * evaluated.accuracy,
                 if evaluated.best { " · best so far" } else { "" }
             )),
-            EventKind::RunRewound(rewound) => self.note(&format!("step {}: {}; back to step {}", event.step, rewound.reason, rewound.to_step)),
-            EventKind::BatchSkipped(skipped) => self.note(&format!("batch {} is left out from here on ({} rows)", skipped.batch_step, skipped.rows.len())),
-            EventKind::ScheduleReplanned(replanned) => self.note(&format!("planned again ({}): {} steps", replanned.reason, replanned.total_steps)),
+            EventKind::RunRewound(rewound) => {
+                self.note(&format!("step {}: {}; back to step {}", event.step, rewound.reason, rewound.to_step))
+            }
+            EventKind::BatchSkipped(skipped) => {
+                self.note(&format!("batch {} is left out from here on ({} rows)", skipped.batch_step, skipped.rows.len()))
+            }
+            EventKind::ScheduleReplanned(replanned) => {
+                self.note(&format!("planned again ({}): {} steps", replanned.reason, replanned.total_steps))
+            }
             EventKind::RunResumed(resumed) => self.note(&format!("going on from step {}", resumed.from_step)),
-            EventKind::MicroBatchHalved(halved) => self.note(&format!("memory ran out: micro-batch {} instead of {} tokens", halved.to_tokens, halved.from_tokens)),
+            EventKind::MicroBatchHalved(halved) => {
+                self.note(&format!("memory ran out: micro-batch {} instead of {} tokens", halved.to_tokens, halved.from_tokens))
+            }
             EventKind::RunPaused(paused) => self.note(&format!("paused ({})", paused.reason)),
             EventKind::RunStopping(stopping) => self.note(&format!("ending: {}", stopping.reason)),
-            EventKind::MemoryMeasured(measured) => self.note(&format!(
-                "memory: {} at most, {} planned",
-                gigabytes(measured.peak_rss_bytes),
-                gigabytes(measured.planned_bytes)
-            )),
+            EventKind::MemoryMeasured(measured) => {
+                self.note(&format!("memory: {} at most, {} planned", gigabytes(measured.peak_rss_bytes), gigabytes(measured.planned_bytes)))
+            }
             _ => {}
         }
     }

@@ -13,7 +13,8 @@ use crate::printer::Printer;
 pub(crate) fn run(arguments: &NameArguments, home: &Home, printer: &Printer) -> Result<ExitCode, Failure> {
     let folder = match &arguments.run {
         Some(name) => RunFolder::find(home, name)?,
-        None => RunFolder::latest(home)?.ok_or_else(|| Failure::new("watch: there are no runs").hint("Start one: apertis train model=FOLDER data=FILE"))?,
+        None => RunFolder::latest(home)?
+            .ok_or_else(|| Failure::new("watch: there are no runs").hint("Start one: apertis train model=FOLDER data=FILE"))?,
     };
     let never = |_: &RunFolder| Err("watching starts no worker".to_owned());
     match follow(&folder, None, &never, printer)? {

@@ -54,11 +54,16 @@ fn work(session: &mut apertis_runs::WorkerSession, home: &Home) -> Work {
     let lock = RunLock::read(session.folder()).map_err(|error| failed(error.into()))?;
     let surroundings = settings::surroundings(&recipe, home).map_err(failed)?;
     let machine = apertis_trainer::machine(&recipe, surroundings.cores).map_err(|error| failed(error.into()))?;
-    let fixed_plan = lock.as_ref().filter(|lock| lock.micro_batch_tokens > 0).map(|lock| (lock.micro_batch_tokens as usize, lock.recompute));
+    let fixed_plan =
+        lock.as_ref().filter(|lock| lock.micro_batch_tokens > 0).map(|lock| (lock.micro_batch_tokens as usize, lock.recompute));
     if let Some(lock) = &lock
         && lock.instruction_set != machine.context.instruction_set().name()
     {
-        let message = format!("this run was begun with instruction_set={}, this machine takes {}", lock.instruction_set, machine.context.instruction_set());
+        let message = format!(
+            "this run was begun with instruction_set={}, this machine takes {}",
+            lock.instruction_set,
+            machine.context.instruction_set()
+        );
         return Err((FailureCode::RecipeInvalid, message));
     }
     let decisions = session.decisions().to_vec();
@@ -110,7 +115,8 @@ fn work(session: &mut apertis_runs::WorkerSession, home: &Home) -> Work {
 }
 
 fn processor_name() -> String {
-    let mut system = sysinfo::System::new();
+    // A processor without a name is no reason to stop.
+    let Ok(mut system) = sysinfo::System::new() else { return String::new() };
     system.refresh_cpu_list(sysinfo::CpuRefreshKind::nothing());
     system.cpus().first().map(|cpu| cpu.brand().trim().to_owned()).unwrap_or_default()
 }
