@@ -129,6 +129,10 @@ fn complete(model: Value, tokens: &[&str], level: Option<Value>, special: &Speci
             })
         })
         .collect();
+    let begin = match &special.bos {
+        Some(bos) => begin_with(bos, tokens),
+        None => level.clone().unwrap_or_default(),
+    };
     let pipeline = json!({
         "version": "1.0",
         "truncation": null,
@@ -136,7 +140,7 @@ fn complete(model: Value, tokens: &[&str], level: Option<Value>, special: &Speci
         "added_tokens": added,
         "normalizer": null,
         "pre_tokenizer": level,
-        "post_processor": level,
+        "post_processor": begin,
         "decoder": level.clone().unwrap_or_else(|| json!({"type": "Fuse"})),
         "model": model,
     });
@@ -149,11 +153,23 @@ fn complete(model: Value, tokens: &[&str], level: Option<Value>, special: &Speci
     }
     if let Some(bos) = &special.bos {
         config.insert("bos_token".to_owned(), bos.as_str().into());
-        config.insert("add_bos_token".to_owned(), true.into());
     }
     if special.more.iter().any(|token| token == "<|im_start|>") {
         config.insert("chat_template".to_owned(), CHATML.into());
     }
     let config = serde_json::to_string_pretty(&Value::Object(config)).expect("a map of JSON values is always written");
     Tokenizer::from_json(&pipeline.to_string(), Some(&config))
+}
+
+/// The step that puts a token before every text.
+fn begin_with(bos: &str, tokens: &[&str]) -> Value {
+    let id = tokens.iter().position(|token| *token == bos);
+    let mark = json!({"SpecialToken": {"id": bos, "type_id": 0}});
+    let (first, second) = (json!({"Sequence": {"id": "A", "type_id": 0}}), json!({"Sequence": {"id": "B", "type_id": 0}}));
+    json!({
+        "type": "TemplateProcessing",
+        "single": [mark, first],
+        "pair": [mark, first, mark, second],
+        "special_tokens": {bos: {"id": bos, "ids": [id], "tokens": [bos]}},
+    })
 }

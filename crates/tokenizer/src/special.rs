@@ -70,7 +70,7 @@ pub(crate) fn token_text(value: &Value) -> Option<&str> {
 /// # Errors
 /// [`TokenizerError::Malformed`] where a declared id is not the one that the
 /// vocabulary gives.
-pub(crate) fn settle(inner: &mut tokenizers::Tokenizer, settings: &Settings) -> Result<SpecialIds, TokenizerError> {
+pub(crate) fn settle(inner: &mut tokenizers::Tokenizer, settings: &Settings, is_made: bool) -> Result<SpecialIds, TokenizerError> {
     add_declared(inner, settings)?;
     mark_named(inner, settings)?;
     let named = |name: &str| settings.token(name).and_then(|text| inner.token_to_id(text));
@@ -89,7 +89,9 @@ pub(crate) fn settle(inner: &mut tokenizers::Tokenizer, settings: &Settings) -> 
         // A bare tokenizer.json: the one token that the GPT-2 and Qwen lines end texts with.
         ids.eos.extend(inner.token_to_id("<|endoftext|>"));
     }
-    set_sequence_ends(inner, settings, &ids)?;
+    if is_made {
+        set_sequence_ends(inner, settings, &ids)?;
+    }
     Ok(ids)
 }
 
@@ -171,8 +173,9 @@ fn mark_named(inner: &mut tokenizers::Tokenizer, settings: &Settings) -> Result<
     Ok(())
 }
 
-/// `add_bos_token` and `add_eos_token`, where written down, decide over the
-/// pipeline's own rule, as in the reference implementation.
+/// `add_bos_token` and `add_eos_token` decide for a pipeline that was made of other
+/// files; a `tokenizer.json` has its own rule, and there the reference implementation
+/// (Transformers 5) does not look at them.
 fn set_sequence_ends(inner: &mut tokenizers::Tokenizer, settings: &Settings, ids: &SpecialIds) -> Result<(), TokenizerError> {
     let (add_bos, add_eos) = (settings.flag("add_bos_token"), settings.flag("add_eos_token"));
     if add_bos.is_none() && add_eos.is_none() {

@@ -84,7 +84,7 @@ impl Tokenizer {
             Some(made) => pipeline::build_made(origin, made)?,
             None => pipeline::build(origin, source.file("tokenizer.json").unwrap_or_default())?,
         };
-        let ids = special::settle(&mut inner, &source.settings)?;
+        let ids = special::settle(&mut inner, &source.settings, source.is_made)?;
         let mut templates = Vec::new();
         for (name, text) in &source.templates {
             let mut template = ChatTemplate::new(text, None, None)?;
@@ -106,8 +106,7 @@ impl Tokenizer {
             byte_level,
             largest_id: OnceLock::new(),
         };
-        let first = tokenizer.encode("", true)?.first().copied();
-        tokenizer.adds_bos = first.is_some() && first == tokenizer.ids.bos;
+        tokenizer.adds_bos = tokenizer.ids.bos.is_some_and(|bos| puts_first(&tokenizer.inner, bos));
         Ok(tokenizer)
     }
 
@@ -320,6 +319,15 @@ fn guarded<T>(call: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String>
         Ok(result) => result.map_err(|error| error.to_string()),
         Err(_) => Err("the vocabulary cannot process this text".to_owned()),
     }
+}
+
+/// True where the pipeline puts this token before a text that does not begin with it.
+fn puts_first(inner: &tokenizers::Tokenizer, bos: u32) -> bool {
+    let first = |add_special_tokens: bool| {
+        let encoding = guarded(|| inner.encode_fast("a", add_special_tokens)).ok()?;
+        encoding.get_ids().first().copied()
+    };
+    first(true) == Some(bos) && first(false) != Some(bos)
 }
 
 /// The byte that a character of a byte-level piece stands for: printable Latin-1

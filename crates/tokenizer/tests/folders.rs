@@ -95,10 +95,39 @@ fn settings_are_read_from_wherever_they_stand() {
     assert_eq!(tokenizer.pad_id(), Some(10));
     assert_eq!(tokenizer.unk_id(), None);
     assert_eq!((tokenizer.vocab_size(), tokenizer.largest_id()), (12, 11));
-    assert!(tokenizer.adds_bos() && tokenizer.is_special(8) && !tokenizer.is_special(11) && !tokenizer.is_special(0));
-    let ids = tokenizer.encode("a<more><e>", true).expect("encodes");
+    assert!(!tokenizer.adds_bos(), "a tokenizer.json has its own rule for what begins a text");
+    assert!(tokenizer.is_special(8) && !tokenizer.is_special(11) && !tokenizer.is_special(0));
+    let ids = tokenizer.encode("<b>a<more><e>", true).expect("encodes");
     assert_eq!((ids[0], &ids[2..]), (8, [11, 9].as_slice()));
     assert_eq!(tokenizer.decode(&ids, true).expect("decodes"), "a<more>");
+}
+
+#[test]
+fn flags_say_what_begins_and_ends_a_text_of_older_files() {
+    let check = |flags: &str, prefix: &[u32], suffix: &[u32]| {
+        for (name, bos, eos) in [("sentencepiece_bpe", 1, 2), ("byte_level", 0, 0)] {
+            let copied = tempfile::tempdir().expect("a temporary folder");
+            for entry in std::fs::read_dir(fixture(name)).expect("lists") {
+                let path = entry.expect("an entry").path();
+                std::fs::copy(&path, copied.path().join(path.file_name().expect("a name"))).expect("copies");
+            }
+            write(copied.path().join("tokenizer_config.json"), flags).expect("writes");
+            let tokenizer = Tokenizer::from_folder(copied.path()).expect("reads");
+            let plain = tokenizer.encode("Hi", false).expect("encodes");
+            let ends = |marks: &[u32]| marks.iter().map(|mark| if *mark == 1 { bos } else { eos }).collect::<Vec<u32>>();
+            let expected = [ends(prefix), plain, ends(suffix)].concat();
+            assert_eq!(tokenizer.encode("Hi", true).expect("encodes"), expected, "{name} {flags}");
+            assert_eq!(tokenizer.adds_bos(), !prefix.is_empty(), "{name} {flags}");
+            let saved = tempfile::tempdir().expect("a temporary folder");
+            tokenizer.save(saved.path()).expect("saves");
+            let again = Tokenizer::from_folder(saved.path()).expect("reads back");
+            assert_eq!(again.encode("Hi", true).expect("encodes"), expected, "{name} {flags} saved");
+        }
+    };
+    check(r#"{"add_bos_token": true, "add_eos_token": true}"#, &[1], &[2]);
+    check(r#"{"add_bos_token": true}"#, &[1], &[]);
+    check(r#"{"add_bos_token": false, "add_eos_token": false}"#, &[], &[]);
+    check(r#"{"add_bos_token": false, "add_eos_token": true}"#, &[], &[2]);
 }
 
 #[test]
@@ -150,6 +179,11 @@ fn learned_vocabularies_are_deterministic_and_complete() {
     assert!(tokenizer.encode("the harbour of the", false).expect("encodes").len() <= 6, "common words were joined");
     let small = learn::byte_level_bpe(["ab"].iter(), 5_000, &learn::SpecialTokens::default()).expect("learns");
     assert!(small.vocab_size() < 270, "a small text gives fewer tokens");
+
+    let special = learn::SpecialTokens { eos: "</s>".to_owned(), bos: Some("<s>".to_owned()), more: Vec::new() };
+    let begun = learn::byte_level_bpe(lines.iter(), 300, &special).expect("learns");
+    assert_eq!((begun.bos_id(), begun.eos_ids(), begun.adds_bos()), (Some(1), [0].as_slice(), true));
+    assert!(begun.chat_template().is_none());
 
     let refused = |texts: &[&str], size: usize| {
         learn::byte_level_bpe(texts.iter(), size, &learn::SpecialTokens::default()).expect_err("refused").to_string()
