@@ -73,6 +73,31 @@ fn what_does_not_fit_is_refused() {
 }
 
 #[test]
+fn a_backend_says_what_it_runs_on() {
+    let named = |threads: usize| CpuBackend::new(Arc::new(Context::new(threads, InstructionSet::Portable).expect("everywhere"))).name();
+    assert_eq!(named(1), "cpu (portable, 1 thread)");
+    assert_eq!(named(2), "cpu (portable, 2 threads)");
+}
+
+#[test]
+fn callers_on_several_threads_take_turns() {
+    let backend = backend(2);
+    std::thread::scope(|scope| {
+        for caller in 0..3 {
+            let backend = &backend;
+            scope.spawn(move || {
+                for round in 0..50 {
+                    let x = Owned::zeros(backend, 70, 700, Dtype::F32).expect("memory");
+                    backend.fill(*x, (caller * 50 + round) as f32);
+                    backend.copy(*x, *x, 2.0, false);
+                    assert!(backend.read_f32(*x).iter().all(|value| *value == (2 * (caller * 50 + round)) as f32));
+                }
+            });
+        }
+    });
+}
+
+#[test]
 #[should_panic(expected = "which was freed")]
 fn a_view_of_freed_memory_is_noticed() {
     let backend = backend(1);

@@ -2,7 +2,7 @@
 
 use crate::backend::Activation;
 use crate::cpu::buffers::{expect_apart, expect_apart_or_same, expect_shape};
-use crate::cpu::functions::{Arithmetic, erf, exp, sigmoid, tanh, with_arithmetic};
+use crate::cpu::functions::{Arithmetic, erf, exp, sigmoid, with_arithmetic};
 use crate::cpu::operand::CHUNK;
 use crate::cpu::reference::activation as reference;
 use crate::cpu::work::{Work, flatten, for_tiles};
@@ -181,16 +181,23 @@ impl Curve for Gelu {
 
 #[derive(Clone, Copy)]
 struct GeluTanh;
+impl GeluTanh {
+    /// Half of `1 + tanh(u)` is `sigmoid(2u)`: one exponential, and no cancellation below 0.
+    #[inline(always)]
+    fn half<A: Arithmetic>(x: f32) -> f32 {
+        sigmoid::<A>(2.0 * GELU_SCALE * A::multiply_add(GELU_CUBE * x * x, x, x))
+    }
+}
 impl Curve for GeluTanh {
     #[inline(always)]
     fn value<A: Arithmetic>(self, x: f32) -> f32 {
-        0.5 * x * (1.0 + tanh::<A>(GELU_SCALE * (x + GELU_CUBE * x * x * x)))
+        x * Self::half::<A>(x)
     }
     #[inline(always)]
     fn value_and_slope<A: Arithmetic>(self, x: f32) -> (f32, f32) {
-        let t = tanh::<A>(GELU_SCALE * (x + GELU_CUBE * x * x * x));
-        let half = 0.5 * (1.0 + t);
-        (x * half, half + 0.5 * x * (1.0 - t * t) * GELU_SCALE * (1.0 + 3.0 * GELU_CUBE * x * x))
+        let half = Self::half::<A>(x);
+        let inner = 2.0 * GELU_SCALE * A::multiply_add(3.0 * GELU_CUBE * x, x, 1.0);
+        (x * half, half + x * half * (1.0 - half) * inner)
     }
 }
 

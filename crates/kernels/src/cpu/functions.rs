@@ -3,7 +3,7 @@
 //!
 //! Polynomials are minimax fits (Lawson's reweighted least squares, 60 rounds, f64). Bounds,
 //! against f64 over all of the tested inputs, with and without fused multiply-add: `exp` 1.5 ulp,
-//! `sigmoid` 3 ulp, `tanh` 3 ulp, `erf` 1.5e-7 absolute; results below 1e-37 may be 0.
+//! `sigmoid` 3 ulp, `erf` 1.5e-7 absolute; results below 1e-37 may be 0.
 
 /// How `a · b + c` is computed: rounded once where the instruction set has it, else twice (the
 /// library's fused operation is a slow call there).
@@ -78,16 +78,6 @@ pub(crate) fn sigmoid<A: Arithmetic>(x: f32) -> f32 {
     1.0 / (1.0 + exp::<A>(-x))
 }
 
-/// Hyperbolic tangent.
-#[inline(always)]
-pub(crate) fn tanh<A: Arithmetic>(x: f32) -> f32 {
-    let square = x * x;
-    let tail = polynomial::<A, 5>(square, [-0.333_332_84, 0.133_314_91, -0.053_743_497, 0.020_650_579, -0.005_717_037]);
-    let near = A::multiply_add(x * square, tail, x);
-    let far = 1.0 - 2.0 / (exp::<A>(2.0 * x.abs()) + 1.0);
-    if x.abs() < 0.625 { near } else { far.copysign(x) }
-}
-
 /// The error function.
 #[inline(always)]
 pub(crate) fn erf<A: Arithmetic>(x: f32) -> f32 {
@@ -147,11 +137,6 @@ mod tests {
     #[test]
     fn sigmoid_is_within_its_bound() {
         check("sigmoid", [sigmoid::<Fused>, sigmoid::<Split>], |x| 1.0 / (1.0 + (-x).exp()), 3.0);
-    }
-
-    #[test]
-    fn tanh_is_within_its_bound() {
-        check("tanh", [tanh::<Fused>, tanh::<Split>], f64::tanh, 3.0);
     }
 
     #[test]
