@@ -325,7 +325,7 @@ fn gradients_equal_finite_differences() {
         type Pick = fn(&mut Inputs) -> &mut Vec<f32>;
         let tensors: [(Pick, &Vec<f32>); 3] = [(|i| &mut i.q, &results.dq), (|i| &mut i.k, &results.dk), (|i| &mut i.v, &results.dv)];
         for (tensor, gradient) in tensors {
-            for index in 0..gradient.len() {
+            for (index, found) in gradient.iter().enumerate() {
                 let moved = |step: f32| {
                     let mut inputs = case.inputs();
                     tensor(&mut inputs)[index] += step;
@@ -334,7 +334,7 @@ fn gradients_equal_finite_differences() {
                 // Error of the difference: step² from the curve, 1e-7 / step from rounding.
                 let step = 4e-3;
                 let expected = (moved(step) - moved(-step)) / (2.0 * f64::from(step));
-                assert!((f64::from(gradient[index]) - expected).abs() <= 2e-4, "[{index}]: found {}, expected {expected}", gradient[index]);
+                assert!((f64::from(*found) - expected).abs() <= 2e-4, "[{index}]: found {found}, expected {expected}");
             }
         }
     }

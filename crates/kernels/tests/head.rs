@@ -1,7 +1,8 @@
 //! The head against its definition in f64, on every instruction set and both element types.
 
 use apertis_kernels::cpu::head::{
-    HeadCoefficients, HeadGradients, HeadInput, HeadMatrix, HeadMatrixMut, HeadOutputs, head_backward, head_forward, head_loss, logits,
+    HeadCoefficients, HeadGradients, HeadInput, HeadMatrix, HeadMatrixMut, HeadOutputs, chunk_rows, head_backward, head_forward, head_loss,
+    logits,
 };
 use apertis_kernels::cpu::view::{Rows, RowsMut};
 use apertis_kernels::{Context, Element, HeadOptions, InstructionSet};
@@ -72,9 +73,9 @@ fn expected(case: &Case, x: &[f32], weight: &[f32], targets: &[u32], coefficient
             let probability = (logits[column] - lse).exp();
             let hit = if column == target { 1.0 } else { 0.0 };
             let slope = (dlogp * (hit - probability) + dlse * probability + dmean / vocabulary as f64) * slopes[column];
-            for index in 0..width {
-                expected.dx[token * width + index] += slope * f64::from(row(column)[index]);
-                expected.dweight[column * width + index] += slope * f64::from(x_d[index]);
+            for (index, (x, weight)) in x_d.iter().zip(row(column)).enumerate() {
+                expected.dx[token * width + index] += slope * f64::from(*weight);
+                expected.dweight[column * width + index] += slope * f64::from(*x);
             }
         }
     }
@@ -174,6 +175,21 @@ fn run(case: &Case, set: InstructionSet, threads: usize, is_bf16: bool) -> Vec<V
         assert_eq!(results[1 + index], results[7 + index], "the fused head differs from its two halves");
     }
     results
+}
+
+#[test]
+fn chunks_are_even_and_fit_in_memory() {
+    for (rows, vocabulary, expected) in [
+        (0, 100, 0),
+        (5, 300_000, 5),
+        (800, 50_260, 400),
+        (1_030, 40, 528),
+        // Never fewer than 128, whatever the vocabulary.
+        (512, 262_144, 128),
+        (130, 262_144, 80),
+    ] {
+        assert_eq!(chunk_rows(rows, vocabulary), expected, "{rows} rows of {vocabulary}");
+    }
 }
 
 #[test]

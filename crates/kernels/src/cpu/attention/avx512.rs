@@ -235,8 +235,8 @@ pub(super) mod pairs {
                             _mm256_storeu_si256(values.as_mut_ptr().add(done).cast(), sixteen);
                             done += LANES;
                         }
-                        for index in done..from.len() {
-                            values[index] = from[index];
+                        if done < from.len() {
+                            values[done..from.len()].copy_from_slice(&from[done..]);
                         }
                         done = from.len();
                     }
