@@ -156,7 +156,7 @@ pub fn head_loss(
 
 /// Bytes of logits that are in memory at once, as long as that leaves [`LEAST_ROWS`] rows.
 /// Measured at 800 × 50,260 × 576: 16 MB reach 47% of the processor's peak, 32 MB 56%, 64 MB
-/// 67%, all rows at once (161 MB) 78%: each chunk reads and packs the whole weight.
+/// 67%, 96 MB 79%, all rows at once (161 MB) 78%: each chunk reads and packs the whole weight.
 const SCRATCH_BYTES: usize = 96 << 20;
 /// Fewer rows a chunk would spend more time on reading the weight than on multiplying.
 const LEAST_ROWS: usize = 128;
