@@ -4,6 +4,7 @@ use crate::backend::{
     Activation, AttentionShape, Backend, BackendError, ExpertRouting, GroupedProduct, HeadOptions, Heads, NormOptions, ParameterUpdate,
     ProductOptions, ProductTerm, RotaryOptions,
 };
+use crate::cpu::CpuBackend;
 use crate::deferred::DeferredBackend;
 use crate::dtype::Dtype;
 use crate::tensor::{BufferId, Tensor};
@@ -39,47 +40,29 @@ impl Backend for DeferredBackend {
 
     fn write_f32(&self, out: Tensor, values: &[f32]) {
         let values = values.to_vec();
-        self.defer(move |stage| {
-            let out = stage.at(out);
-            stage.machine.write_f32(out, &values);
-        });
+        self.defer_at(out, move |machine, out| machine.write_f32(out, &values));
     }
 
     fn write_u32(&self, out: Tensor, values: &[u32]) {
         let values = values.to_vec();
-        self.defer(move |stage| {
-            let out = stage.at(out);
-            stage.machine.write_u32(out, &values);
-        });
+        self.defer_at(out, move |machine, out| machine.write_u32(out, &values));
     }
 
     fn write_bytes(&self, out: Tensor, bytes: &[u8]) {
         let bytes = bytes.to_vec();
-        self.defer(move |stage| {
-            let out = stage.at(out);
-            stage.machine.write_bytes(out, &bytes);
-        });
+        self.defer_at(out, move |machine, out| machine.write_bytes(out, &bytes));
     }
 
     fn read_f32(&self, tensor: Tensor) -> Vec<f32> {
-        self.finish(|stage| {
-            let tensor = stage.at(tensor);
-            stage.machine.read_f32(tensor)
-        })
+        self.finish_at(tensor, CpuBackend::read_f32)
     }
 
     fn read_u32(&self, tensor: Tensor) -> Vec<u32> {
-        self.finish(|stage| {
-            let tensor = stage.at(tensor);
-            stage.machine.read_u32(tensor)
-        })
+        self.finish_at(tensor, CpuBackend::read_u32)
     }
 
     fn read_bytes(&self, tensor: Tensor) -> Vec<u8> {
-        self.finish(|stage| {
-            let tensor = stage.at(tensor);
-            stage.machine.read_bytes(tensor)
-        })
+        self.finish_at(tensor, CpuBackend::read_bytes)
     }
 
     fn product(&self, out: Tensor, terms: &[ProductTerm], options: &ProductOptions) {
@@ -172,27 +155,15 @@ impl Backend for DeferredBackend {
     }
 
     fn fill(&self, out: Tensor, value: f32) {
-        self.defer(move |stage| {
-            let out = stage.at(out);
-            stage.machine.fill(out, value);
-        });
+        self.defer_at(out, move |machine, out| machine.fill(out, value));
     }
 
     fn copy(&self, out: Tensor, x: Tensor, scale: f32, accumulate: bool) {
-        self.defer(move |stage| {
-            let out = stage.at(out);
-            let x = stage.at(x);
-            stage.machine.copy(out, x, scale, accumulate);
-        });
+        self.defer_all([out, x], move |machine, [out, x]| machine.copy(out, x, scale, accumulate));
     }
 
     fn multiply(&self, out: Tensor, a: Tensor, b: Tensor, accumulate: bool) {
-        self.defer(move |stage| {
-            let out = stage.at(out);
-            let a = stage.at(a);
-            let b = stage.at(b);
-            stage.machine.multiply(out, a, b, accumulate);
-        });
+        self.defer_all([out, a, b], move |machine, [out, a, b]| machine.multiply(out, a, b, accumulate));
     }
 
     fn column_sum(&self, out_n: Tensor, a_tn: Tensor, b_tn: Option<Tensor>, scale: f32) {
@@ -205,37 +176,19 @@ impl Backend for DeferredBackend {
     }
 
     fn row_dot(&self, out_t: Tensor, a_tn: Tensor, b_tn: Tensor) {
-        self.defer(move |stage| {
-            let out_t = stage.at(out_t);
-            let a_tn = stage.at(a_tn);
-            let b_tn = stage.at(b_tn);
-            stage.machine.row_dot(out_t, a_tn, b_tn);
-        });
+        self.defer_all([out_t, a_tn, b_tn], move |machine, [out_t, a_tn, b_tn]| machine.row_dot(out_t, a_tn, b_tn));
     }
 
     fn scale_rows(&self, out: Tensor, a_tn: Tensor, factor_t: Tensor, accumulate: bool) {
-        self.defer(move |stage| {
-            let out = stage.at(out);
-            let a_tn = stage.at(a_tn);
-            let factor_t = stage.at(factor_t);
-            stage.machine.scale_rows(out, a_tn, factor_t, accumulate);
-        });
+        self.defer_all([out, a_tn, factor_t], move |machine, [out, a_tn, factor_t]| machine.scale_rows(out, a_tn, factor_t, accumulate));
     }
 
     fn dropout(&self, out: Tensor, x: Tensor, probability: f32, seed: u64) {
-        self.defer(move |stage| {
-            let out = stage.at(out);
-            let x = stage.at(x);
-            stage.machine.dropout(out, x, probability, seed);
-        });
+        self.defer_all([out, x], move |machine, [out, x]| machine.dropout(out, x, probability, seed));
     }
 
     fn add_noise(&self, x: Tensor, magnitude_t: Tensor, seed: u64) {
-        self.defer(move |stage| {
-            let x = stage.at(x);
-            let magnitude_t = stage.at(magnitude_t);
-            stage.machine.add_noise(x, magnitude_t, seed);
-        });
+        self.defer_all([x, magnitude_t], move |machine, [x, magnitude_t]| machine.add_noise(x, magnitude_t, seed));
     }
 
     fn activate(&self, out_tf: Tensor, gate_tf: Tensor, up_tf: Option<Tensor>, activation: Activation) {
@@ -267,38 +220,24 @@ impl Backend for DeferredBackend {
     }
 
     fn divide_by_root(&self, out: Tensor, numerator: Tensor, squares: Tensor) {
-        self.defer(move |stage| {
-            let out = stage.at(out);
-            let numerator = stage.at(numerator);
-            let squares = stage.at(squares);
-            stage.machine.divide_by_root(out, numerator, squares);
+        self.defer_all([out, numerator, squares], move |machine, [out, numerator, squares]| {
+            machine.divide_by_root(out, numerator, squares)
         });
     }
 
     fn sigmoid(&self, out: Tensor, x: Tensor) {
-        self.defer(move |stage| {
-            let out = stage.at(out);
-            let x = stage.at(x);
-            stage.machine.sigmoid(out, x);
-        });
+        self.defer_all([out, x], move |machine, [out, x]| machine.sigmoid(out, x));
     }
 
     fn embed(&self, out_td: Tensor, table_vd: Tensor, ids_t: Tensor, scale: f32, accumulate: bool) {
-        self.defer(move |stage| {
-            let out_td = stage.at(out_td);
-            let table_vd = stage.at(table_vd);
-            let ids_t = stage.at(ids_t);
-            stage.machine.embed(out_td, table_vd, ids_t, scale, accumulate);
+        self.defer_all([out_td, table_vd, ids_t], move |machine, [out_td, table_vd, ids_t]| {
+            machine.embed(out_td, table_vd, ids_t, scale, accumulate)
         });
     }
 
     fn embed_backward(&self, dtable_vd: Tensor, dx_td: Tensor, ids_t: Tensor, order_t: Tensor, scale: f32) {
-        self.defer(move |stage| {
-            let dtable_vd = stage.at(dtable_vd);
-            let dx_td = stage.at(dx_td);
-            let ids_t = stage.at(ids_t);
-            let order_t = stage.at(order_t);
-            stage.machine.embed_backward(dtable_vd, dx_td, ids_t, order_t, scale);
+        self.defer_all([dtable_vd, dx_td, ids_t, order_t], move |machine, [dtable_vd, dx_td, ids_t, order_t]| {
+            machine.embed_backward(dtable_vd, dx_td, ids_t, order_t, scale)
         });
     }
 
@@ -351,11 +290,8 @@ impl Backend for DeferredBackend {
 
     fn logits(&self, out_tv: Tensor, x_td: Tensor, weight_vd: Tensor, options: &HeadOptions) {
         let options = *options;
-        self.defer(move |stage| {
-            let out_tv = stage.at(out_tv);
-            let x_td = stage.at(x_td);
-            let weight_vd = stage.at(weight_vd);
-            stage.machine.logits(out_tv, x_td, weight_vd, &options);
+        self.defer_all([out_tv, x_td, weight_vd], move |machine, [out_tv, x_td, weight_vd]| {
+            machine.logits(out_tv, x_td, weight_vd, &options)
         });
     }
 
@@ -371,16 +307,12 @@ impl Backend for DeferredBackend {
         options: &HeadOptions,
     ) {
         let options = *options;
-        self.defer(move |stage| {
-            let logp_t = stage.at(logp_t);
-            let lse_t = stage.at(lse_t);
-            let mean_logit_t = stage.at(mean_logit_t);
-            let correct_t = stage.at(correct_t);
-            let x_td = stage.at(x_td);
-            let weight_vd = stage.at(weight_vd);
-            let targets_t = stage.at(targets_t);
-            stage.machine.head_forward(logp_t, lse_t, mean_logit_t, correct_t, x_td, weight_vd, targets_t, &options);
-        });
+        self.defer_all(
+            [logp_t, lse_t, mean_logit_t, correct_t, x_td, weight_vd, targets_t],
+            move |machine, [logp_t, lse_t, mean_logit_t, correct_t, x_td, weight_vd, targets_t]| {
+                machine.head_forward(logp_t, lse_t, mean_logit_t, correct_t, x_td, weight_vd, targets_t, &options)
+            },
+        );
     }
 
     fn head_backward(
@@ -469,23 +401,16 @@ impl Backend for DeferredBackend {
         routing: &ExpertRouting,
     ) {
         let routing = *routing;
-        self.defer(move |stage| {
-            let dlogits_te = stage.at(dlogits_te);
-            let dweights_tc = stage.at(dweights_tc);
-            let probabilities_te = stage.at(probabilities_te);
-            let experts_tc = stage.at(experts_tc);
-            let weights_tc = stage.at(weights_tc);
-            stage.machine.route_backward(dlogits_te, dweights_tc, probabilities_te, experts_tc, weights_tc, &routing);
-        });
+        self.defer_all(
+            [dlogits_te, dweights_tc, probabilities_te, experts_tc, weights_tc],
+            move |machine, [dlogits_te, dweights_tc, probabilities_te, experts_tc, weights_tc]| {
+                machine.route_backward(dlogits_te, dweights_tc, probabilities_te, experts_tc, weights_tc, &routing)
+            },
+        );
     }
 
     fn gather_pairs(&self, out_pd: Tensor, x_td: Tensor, order: Tensor, choices: usize) {
-        self.defer(move |stage| {
-            let out_pd = stage.at(out_pd);
-            let x_td = stage.at(x_td);
-            let order = stage.at(order);
-            stage.machine.gather_pairs(out_pd, x_td, order, choices);
-        });
+        self.defer_all([out_pd, x_td, order], move |machine, [out_pd, x_td, order]| machine.gather_pairs(out_pd, x_td, order, choices));
     }
 
     fn combine_pairs(&self, out_td: Tensor, y_pd: Tensor, order: Tensor, weights_tc: Option<Tensor>, choices: usize, accumulate: bool) {
@@ -508,22 +433,15 @@ impl Backend for DeferredBackend {
         weights_tc: Tensor,
         choices: usize,
     ) {
-        self.defer(move |stage| {
-            let dy_pd = stage.at(dy_pd);
-            let dweights_tc = stage.at(dweights_tc);
-            let dout_td = stage.at(dout_td);
-            let y_pd = stage.at(y_pd);
-            let order = stage.at(order);
-            let weights_tc = stage.at(weights_tc);
-            stage.machine.combine_pairs_backward(dy_pd, dweights_tc, dout_td, y_pd, order, weights_tc, choices);
-        });
+        self.defer_all(
+            [dy_pd, dweights_tc, dout_td, y_pd, order, weights_tc],
+            move |machine, [dy_pd, dweights_tc, dout_td, y_pd, order, weights_tc]| {
+                machine.combine_pairs_backward(dy_pd, dweights_tc, dout_td, y_pd, order, weights_tc, choices)
+            },
+        );
     }
 
     fn clip_factor(&self, out: Tensor, sum_of_squares: Tensor, max_norm: f32) {
-        self.defer(move |stage| {
-            let out = stage.at(out);
-            let sum_of_squares = stage.at(sum_of_squares);
-            stage.machine.clip_factor(out, sum_of_squares, max_norm);
-        });
+        self.defer_all([out, sum_of_squares], move |machine, [out, sum_of_squares]| machine.clip_factor(out, sum_of_squares, max_norm));
     }
 }

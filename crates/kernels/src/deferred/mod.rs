@@ -77,6 +77,29 @@ impl DeferredBackend {
         result
     }
 
+    /// The same for an operation on one tensor.
+    fn defer_at(&self, tensor: Tensor, operation: impl FnOnce(&CpuBackend, Tensor) + Send + 'static) {
+        self.defer(move |stage| {
+            let tensor = stage.at(tensor);
+            operation(stage.machine, tensor);
+        });
+    }
+
+    /// The same for an operation on several tensors.
+    fn defer_all<const N: usize>(&self, tensors: [Tensor; N], operation: impl FnOnce(&CpuBackend, [Tensor; N]) + Send + 'static) {
+        self.defer(move |stage| {
+            let tensors = tensors.map(|tensor| stage.at(tensor));
+            operation(stage.machine, tensors);
+        });
+    }
+
+    fn finish_at<R>(&self, tensor: Tensor, read: impl FnOnce(&CpuBackend, Tensor) -> R) -> R {
+        self.finish(|stage| {
+            let tensor = stage.at(tensor);
+            read(stage.machine, tensor)
+        })
+    }
+
     fn keep_weight(&self, plain: Tensor) -> Result<Tensor, BackendError> {
         let kept = self.machine.allocate(plain.columns, plain.rows, plain.dtype)?;
         self.machine.write_bytes(kept, &transpose(&self.machine.read_bytes(plain), plain.rows, plain.columns, plain.dtype));
