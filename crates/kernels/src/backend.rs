@@ -314,6 +314,7 @@ pub struct ParameterUpdate {
 ///
 /// Unless said otherwise an output replaces what was there, may have its own dtype (values are
 /// computed in F32 and rounded once), and must not overlap an input.
+#[expect(clippy::too_many_arguments, reason = "a fused operation names each of its tensors")]
 pub trait Backend: Send + Sync {
     /// A name for people: device and code path.
     fn name(&self) -> String;
