@@ -314,7 +314,9 @@ impl<'a> Run<'a> {
         let batch_number = self.progress.batch_of(step);
         let batch = self.sampler.global_batch(batch_number)?;
         let rate = self.schedule().at(step);
-        let outcome = self.learner.step(&batch, step, rate)?;
+        let learner = &mut self.learner;
+        // On a thread of the engine, so that operations need no handover.
+        let outcome = self.machine.context.install(|| learner.step(&batch, step, rate))?;
         if let Some(alarm) = self.guard.judge(outcome.loss, outcome.is_finite) {
             self.rewind(alarm, batch_number, &batch, &outcome)?;
             return Ok(None);
@@ -371,8 +373,10 @@ impl<'a> Run<'a> {
         let Some(dataset) = self.parts.eval.clone() else { return Ok(false) };
         let started = Instant::now();
         self.emit(PhaseEntered { phase: "evaluating".to_string() })?;
-        let heartbeat = &mut self.request.heartbeat;
-        let evaluation = evaluate_learner(&mut self.learner, &dataset, self.plan.micro_batch_tokens, heartbeat)?;
+        (self.request.heartbeat)();
+        let (learner, tokens) = (&mut self.learner, self.plan.micro_batch_tokens);
+        let evaluation = self.machine.context.install(|| evaluate_learner(learner, &dataset, tokens, || ()))?;
+        (self.request.heartbeat)();
         let loss = evaluation.loss();
         let is_better = loss.is_finite() && self.progress.best_eval_loss.is_none_or(|best| loss < best);
         self.progress.eval_loss = Some(loss);
@@ -396,7 +400,9 @@ impl<'a> Run<'a> {
         })?;
         for index in 0..self.prompts.len() {
             let prompt = self.prompts[index].clone();
-            let answer = answer(&mut self.learner, &self.parts.tokenizer, &prompt.ids, self.request.recipe.sample_tokens)?;
+            let (learner, tokenizer, longest) = (&mut self.learner, &*self.parts.tokenizer, self.request.recipe.sample_tokens);
+            let answer = self.machine.context.install(|| answer(learner, tokenizer, &prompt.ids, longest))?;
+            (self.request.heartbeat)();
             self.emit(Sampled {
                 index: index as u64,
                 prompt: prompt.text,
