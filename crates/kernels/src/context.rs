@@ -2,6 +2,10 @@
 //!
 //! Nothing is global: two contexts run side by side in one process.
 
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
 use rayon::ThreadPool;
 use rayon::prelude::*;
 
@@ -11,6 +15,7 @@ use crate::instruction_set::InstructionSet;
 pub struct Context {
     pool: ThreadPool,
     instruction_set: InstructionSet,
+    scratch: Mutex<HashMap<TypeId, Box<dyn Any + Send>>>,
 }
 
 impl Context {
@@ -27,7 +32,7 @@ impl Context {
             .thread_name(|index| format!("engine-{index}"))
             .build()
             .map_err(|error| format!("threads: cannot start {threads}: {error}"))?;
-        Ok(Context { pool, instruction_set })
+        Ok(Context { pool, instruction_set, scratch: Mutex::default() })
     }
 
     /// The code path of this context.
@@ -38,6 +43,21 @@ impl Context {
     /// Number of threads.
     pub fn threads(&self) -> usize {
         self.pool.current_num_threads()
+    }
+
+    /// Runs `work` with memory that this context keeps from call to call. A nested call, or one
+    /// at the same time, finds it taken and brings its own.
+    pub fn with_scratch<T: Any + Default + Send, R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
+        let kept = self.kept_scratch().remove(&TypeId::of::<T>()).and_then(|kept| kept.downcast::<T>().ok());
+        let mut scratch = kept.unwrap_or_default();
+        let result = work(&mut scratch);
+        self.kept_scratch().insert(TypeId::of::<T>(), scratch);
+        result
+    }
+
+    fn kept_scratch(&self) -> std::sync::MutexGuard<'_, HashMap<TypeId, Box<dyn Any + Send>>> {
+        // Scratch has no invariants that a panic elsewhere could break.
+        self.scratch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs `work` on a thread of this context, so that the operations inside need no handover.

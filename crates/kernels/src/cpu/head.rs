@@ -7,8 +7,6 @@
 mod products;
 mod softmax;
 
-use std::cell::Cell;
-
 use half::bf16;
 
 use crate::backend::HeadOptions;
@@ -195,7 +193,7 @@ fn run(
     }
     let chunk = chunk_rows(with_target.len(), vocabulary);
     let is_bf16 = matches!(input.weight_vd, HeadMatrix::Bf16(_));
-    Scratch::with(|scratch| {
+    context.with_scratch(|scratch: &mut Scratch| {
         scratch.prepare(chunk, width, vocabulary, is_bf16);
         for rows in with_target.chunks(chunk.max(1)) {
             let x_cd = gather(rows, input.x_td, &mut scratch.x_f32, &mut scratch.x_bf16, is_bf16);
@@ -327,7 +325,7 @@ fn gather<'a>(rows: &[usize], x_td: HeadMatrix<'_>, x_f32: &'a mut [f32], x_bf16
     }
 }
 
-/// Memory of a chunk, kept by the calling thread from step to step.
+/// Memory of a chunk, kept by the context from step to step.
 #[derive(Default)]
 struct Scratch {
     logits: Vec<f32>,
@@ -336,18 +334,7 @@ struct Scratch {
     dx: Vec<f32>,
 }
 
-thread_local! {
-    static SCRATCH: Cell<Scratch> = Cell::default();
-}
-
 impl Scratch {
-    fn with<R>(work: impl FnOnce(&mut Scratch) -> R) -> R {
-        let mut scratch = SCRATCH.take();
-        let result = work(&mut scratch);
-        SCRATCH.set(scratch);
-        result
-    }
-
     fn prepare(&mut self, rows: usize, width: usize, vocabulary: usize, is_bf16: bool) {
         fn grow<T: Copy + Default>(buffer: &mut Vec<T>, length: usize) {
             if buffer.len() < length {
