@@ -103,7 +103,7 @@ pub fn parts(
             weights.spec.vocabulary
         )));
     }
-    let (adapter, trainable) = trained(recipe, surroundings, &weights)?;
+    let (weights, adapter, trainable) = trained(recipe, surroundings, weights)?;
     let context = weights.spec.context.max(2);
     let max_length = match recipe.max_length {
         0 => context.min(MAX_LENGTH),
@@ -167,18 +167,35 @@ fn base(
     }
 }
 
-fn trained(recipe: &Recipe, surroundings: &Surroundings, weights: &Arc<ModelWeights>) -> Result<(Option<Adapter>, Trainable), TrainError> {
+/// What is trained, and the weights that it needs: an adapter may give a tied model a head of its own.
+fn trained(
+    recipe: &Recipe,
+    surroundings: &Surroundings,
+    weights: Arc<ModelWeights>,
+) -> Result<(Arc<ModelWeights>, Option<Adapter>, Trainable), TrainError> {
     Ok(match recipe.method {
         Method::Lora => {
-            let adapter = match &surroundings.adapter_folder {
-                Some(folder) => adapter::load(folder, weights)?.0,
-                None => adapter::create(weights, &adapter_settings(recipe), recipe.seed)?,
+            let (weights, adapter) = match &surroundings.adapter_folder {
+                Some(folder) => {
+                    let attached = adapter::attach(folder, &weights)?;
+                    (attached.weights, attached.adapter)
+                }
+                None => {
+                    let adapter = adapter::create(&weights, &adapter_settings(recipe), recipe.seed)?;
+                    (weights, adapter)
+                }
             };
             let trainable = Trainable::adapter(&adapter);
-            (Some(adapter), trainable)
+            (weights, Some(adapter), trainable)
         }
-        Method::Freeze => (None, Trainable::last_layers(&weights.spec, recipe.freeze_layers)),
-        Method::Full | Method::Continue | Method::Scratch => (None, Trainable::all(&weights.spec)),
+        Method::Freeze => {
+            let trainable = Trainable::last_layers(&weights.spec, recipe.freeze_layers);
+            (weights, None, trainable)
+        }
+        Method::Full | Method::Continue | Method::Scratch => {
+            let trainable = Trainable::all(&weights.spec);
+            (weights, None, trainable)
+        }
     })
 }
 

@@ -49,12 +49,20 @@ fn read(folder: PathBuf) -> Case {
     Case { folder, document, batch }
 }
 
-fn check(case: &Case, settings: &Value, losses: &Value, by_adapter: bool) {
+/// `adapter` is the base's folder and the adapter's.
+fn check(case: &Case, settings: &Value, losses: &Value, adapter: Option<(&Path, &Path)>) {
     let set = *InstructionSet::available().last().expect("one");
     let backend: Arc<dyn Backend> = CpuBackend::new(Arc::new(Context::new(2, set).expect("available")));
     let options = LoadOptions { dtype: Dtype::F32, checks_values: true };
-    let (_, weights) = load_model(&case.folder, &backend, &options).expect("the fixture loads");
-    let adapter = by_adapter.then(|| adapter::load(&case.folder.join("adapter"), &weights).expect("the adapter fits").0);
+    let base = adapter.map_or(case.folder.as_path(), |(base, _)| base);
+    let (_, weights) = load_model(base, &backend, &options).expect("the fixture loads");
+    let (weights, adapter) = match adapter {
+        None => (weights, None),
+        Some((_, folder)) => {
+            let attached = adapter::attach(folder, &weights).expect("the adapter fits");
+            (attached.weights, Some(attached.adapter))
+        }
+    };
     let trainable = adapter.as_ref().map_or_else(|| Trainable::all(&weights.spec), Trainable::adapter);
     let number = |key: &str| settings[key].as_f64().expect("recorded");
     let optimizer = OptimizerSettings {
@@ -87,7 +95,7 @@ fn check(case: &Case, settings: &Value, losses: &Value, by_adapter: bool) {
 #[test]
 fn whole_models_follow_the_reference() {
     for case in cases() {
-        check(&case, &case.document["train_full"], &case.document["losses_full"], false);
+        check(&case, &case.document["train_full"], &case.document["losses_full"], None);
     }
 }
 
@@ -95,6 +103,19 @@ fn whole_models_follow_the_reference() {
 fn adapters_follow_the_reference() {
     for case in cases() {
         let lora = &case.document["lora"];
-        check(&case, &lora["train_lora"], &lora["losses_lora"], true);
+        check(&case, &lora["train_lora"], &lora["losses_lora"], Some((&case.folder, &case.folder.join("adapter"))));
     }
+}
+
+#[test]
+fn every_kind_of_adapter_follows_the_reference() {
+    let fixtures = apertis_testkit::fixtures();
+    let mut count = 0;
+    for entry in std::fs::read_dir(fixtures.join("adapters")).expect("fixtures are committed") {
+        let case = read(entry.expect("readable").path());
+        let base = fixtures.join(case.document["base"].as_str().expect("a base"));
+        check(&case, &case.document["train"], &case.document["losses"], Some((&base, &case.folder.join("adapter"))));
+        count += 1;
+    }
+    assert!(count >= 24, "found {count} adapters");
 }

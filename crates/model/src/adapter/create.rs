@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use apertis_kernels::{Dtype, MatrixView, Owned, ProductOptions, ProductTerm};
 
+use super::names::ends_with_words;
 use super::{Adapter, LowRankSpec};
 use crate::decoder::ModelWeights;
 use crate::error::ModelError;
@@ -128,11 +129,6 @@ fn targets(spec: &ModelSpec, wanted: &[String]) -> Result<Vec<ModuleId>, ModelEr
     chosen.sort();
     chosen.dedup();
     Ok(chosen)
-}
-
-/// Whether a module's name is `word` or ends in `.word`.
-pub(super) fn ends_with_words(name: &str, word: &str) -> bool {
-    name == word || name.strip_suffix(word).is_some_and(|rest| rest.ends_with('.'))
 }
 
 fn is_expert(spec: &ModelSpec, module: ModuleId) -> bool {

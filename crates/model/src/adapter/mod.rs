@@ -1,7 +1,11 @@
 //! Adapters: low-rank additions to checkpoint modules, and parameters trained beside them.
 
+mod attach;
+mod config;
 mod create;
-mod peft;
+mod merge;
+mod names;
+mod save;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,8 +14,10 @@ use apertis_kernels::{Backend, BackendError, Dtype, Owned, Tensor};
 
 use crate::spec::{ModelSpec, ModuleId, ParameterId};
 
+pub use attach::{Attached, attach, load};
 pub use create::{AdapterSettings, create};
-pub use peft::{load, save};
+pub use merge::{merge, merge_to_folder};
+pub use save::save;
 
 /// Where one low-rank addition sits and how large it is.
 #[derive(Clone, Debug, PartialEq)]

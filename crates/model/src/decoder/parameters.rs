@@ -11,8 +11,8 @@ use crate::spec::{ModelSpec, ModuleId, ParameterId};
 pub struct ModelWeights {
     /// What they are weights of.
     pub spec: Arc<ModelSpec>,
-    /// One tensor a parameter.
-    pub tensors: Vec<Owned>,
+    /// One tensor a parameter; a variant of a model shares those that it does not change.
+    pub tensors: Vec<Arc<Owned>>,
     /// The dtype they are kept and computed in.
     pub dtype: Dtype,
 }
@@ -25,7 +25,7 @@ impl ModelWeights {
 
     /// One parameter.
     pub fn tensor(&self, id: ParameterId) -> Tensor {
-        *self.tensors[id.0]
+        **self.tensors[id.0]
     }
 
     /// Bytes of all weights.

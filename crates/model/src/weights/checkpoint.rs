@@ -81,17 +81,29 @@ impl Checkpoint {
     /// # Errors
     /// When nothing is there, or a file is cut short or lies about itself.
     pub fn from_folder(folder: &Path) -> Result<Checkpoint, ModelError> {
-        for name in ["model.safetensors", "adapter_model.safetensors"] {
-            let single = folder.join(name);
-            if single.is_file() {
-                return Checkpoint::from_files(&[single]);
-            }
+        let single = folder.join("model.safetensors");
+        if single.is_file() {
+            return Checkpoint::from_files(&[single]);
         }
         let index = folder.join("model.safetensors.index.json");
         if index.is_file() {
             return Checkpoint::from_files(&shards(folder, &index)?);
         }
         Err(ModelError::weights(folder, "found neither model.safetensors, its index, nor pytorch_model.bin"))
+    }
+
+    /// Opens the weights of an adapter's folder.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::from_folder`].
+    pub fn from_adapter_folder(folder: &Path) -> Result<Checkpoint, ModelError> {
+        for name in ["adapter_model.safetensors", "adapter_model.bin"] {
+            let path = folder.join(name);
+            if path.is_file() {
+                return Checkpoint::from_files(&[path]);
+            }
+        }
+        Err(ModelError::weights(folder, "found neither adapter_model.safetensors nor adapter_model.bin"))
     }
 
     /// Opens some weight files as one checkpoint.

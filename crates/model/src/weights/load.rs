@@ -56,7 +56,7 @@ pub fn load_weights(
     for parameter in &spec.parameters {
         let tensor = load_parameter(parameter, checkpoint, backend, options)?;
         copied_bytes += parameter.len() * 4;
-        tensors.push(tensor);
+        tensors.push(Arc::new(tensor));
         if copied_bytes > RELEASE_EVERY_BYTES {
             checkpoint.release();
             copied_bytes = 0;

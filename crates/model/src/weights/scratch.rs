@@ -126,7 +126,7 @@ pub fn initialize(spec: &Arc<ModelSpec>, backend: &Arc<dyn Backend>, dtype: Dtyp
         };
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let tensor = backend.load_weight(parameter.name(), Dtype::F32, dtype, parameter.rows, parameter.columns, &bytes)?;
-        tensors.push(Owned::adopt(backend, tensor));
+        tensors.push(Arc::new(Owned::adopt(backend, tensor)));
     }
     Ok(Arc::new(ModelWeights { spec: Arc::clone(spec), tensors, dtype }))
 }

@@ -1,4 +1,6 @@
-//! Reads the recorded references of `fixtures/families`.
+//! Reads the recorded references of `fixtures/families` and `fixtures/adapters`.
+
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part of this module")]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,6 +23,10 @@ pub struct Case {
     pub loss: f64,
     pub greedy: Greedy,
     pub tensors: BTreeMap<String, Vec<f32>>,
+    /// What stands before the names of gradients.
+    pub gradient_prefix: &'static str,
+    /// `tie_word_embeddings` after merging, where recorded.
+    pub merged_tie: Option<bool>,
 }
 
 /// A recorded continuation.
@@ -48,6 +54,43 @@ impl Case {
         folders.into_iter().map(Case::read).filter(|case| only.as_ref().is_none_or(|only| case.name == *only)).collect()
     }
 
+    /// The same rows with the case's own adapter.
+    pub fn with_adapter(mut self) -> Case {
+        let text = std::fs::read_to_string(self.folder.join("expected.json")).expect("expected.json");
+        let document: Value = serde_json::from_str(&text).expect("a JSON document");
+        self.loss = document["lora"]["loss"].as_f64().expect("a loss");
+        self.logits = self.tensors["lora_logits"].clone();
+        self.gradient_prefix = "lora_grad.";
+        self
+    }
+
+    /// A case of `fixtures/adapters`, and the path of its base among the fixtures.
+    pub fn read_adapter(folder: PathBuf) -> (Case, String) {
+        let text = std::fs::read_to_string(folder.join("expected.json")).expect("expected.json");
+        let document: Value = serde_json::from_str(&text).expect("a JSON document");
+        let base = document["base"].as_str().expect("a base").to_string();
+        let case = Case { merged_tie: document["merged_tie_word_embeddings"].as_bool(), ..Case::read(folder) };
+        (case, base)
+    }
+
+    /// Recorded gradients alone.
+    pub fn of_gradients(name: &str, tensors: BTreeMap<String, Vec<f32>>) -> Case {
+        Case {
+            name: name.to_string(),
+            folder: PathBuf::new(),
+            ids: Vec::new(),
+            offsets: Vec::new(),
+            targets: Vec::new(),
+            vocabulary: 0,
+            logits: Vec::new(),
+            loss: 0.0,
+            greedy: Greedy { prompt: Vec::new(), ids: Vec::new(), margins: Vec::new() },
+            tensors,
+            gradient_prefix: "grad.",
+            merged_tie: None,
+        }
+    }
+
     fn read(folder: PathBuf) -> Case {
         let bytes = std::fs::read(folder.join("expected.safetensors")).expect("expected.safetensors");
         let file = SafeTensors::deserialize(&bytes).expect("a sound file");
@@ -68,7 +111,8 @@ impl Case {
         let list = |value: &Value| -> Vec<u32> {
             value.as_array().expect("a list").iter().map(|item| item.as_u64().expect("an id") as u32).collect()
         };
-        let greedy = &document["greedy"];
+        // Recorded for models, not for adapters.
+        let greedy = document.get("greedy").cloned().unwrap_or_else(|| serde_json::json!({ "prompt": [], "ids": [], "margins": [] }));
         let ids: Vec<u32> = integers("ids").into_iter().map(|id| id as u32).collect();
         let logits: Vec<f32> = tensors["logits"].clone();
         Case {
@@ -90,6 +134,8 @@ impl Case {
             ids,
             logits,
             tensors,
+            gradient_prefix: "grad.",
+            merged_tie: None,
             folder,
         }
     }
