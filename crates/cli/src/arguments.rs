@@ -26,6 +26,19 @@ Examples:
   apertis run lora-1
   apertis eval model=lora-1 data=held-out.jsonl";
 
+const DATA_EXAMPLES: &str = "\
+Examples:
+  apertis data data=chats.jsonl
+  apertis data data=chats.jsonl model=./SmolLM2-135M max_length=512
+  apertis data data=table.csv columns.prompt=question columns.response=answer
+
+Without a model, lengths are counted in bytes.";
+
+const TOKENS_EXAMPLES: &str = "\
+Examples:
+  apertis tokens model=./SmolLM2-135M data=chats.jsonl row=3
+  apertis tokens model=lora-1 data=chats.jsonl row=3 train_on=last";
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Train a model: adapters, all of it, or from scratch
@@ -39,6 +52,20 @@ pub(crate) enum Verb {
     Run(RunArguments),
     /// Print the logits of some token ids
     Logits(LogitsArguments),
+    /// Check a data set and describe it
+    #[command(after_help = DATA_EXAMPLES)]
+    Data(AssignmentArguments),
+    /// Show one row as tokens: trained, only seen, cut off
+    #[command(after_help = TOKENS_EXAMPLES)]
+    Tokens(AssignmentArguments),
+    /// List models
+    List,
+    /// Describe a model
+    Show(ShowArguments),
+    /// Tell what this machine has and what it means
+    Doctor,
+    /// Print a completion script for a shell
+    Completions(CompletionsArguments),
     /// List runs
     Runs,
     /// Follow a run
@@ -113,9 +140,39 @@ pub(crate) struct RunArguments {
     /// Randomness of the choice; 0 takes the most likely
     #[arg(long)]
     pub(crate) temperature: Option<f32>,
-    /// Longest answer
+    /// Longest answer, in tokens
     #[arg(long)]
     pub(crate) max_tokens: Option<usize>,
+    /// Choose among this many of the likeliest tokens; 0 takes all
+    #[arg(long)]
+    pub(crate) top_k: Option<usize>,
+    /// Choose among the likeliest tokens that together have this probability
+    #[arg(long)]
+    pub(crate) top_p: Option<f32>,
+    /// Leave out tokens below this share of the likeliest one's probability
+    #[arg(long)]
+    pub(crate) min_p: Option<f32>,
+    /// Choose among the least surprising tokens that together have this probability
+    #[arg(long)]
+    pub(crate) typical_p: Option<f32>,
+    /// Make tokens that stood before less likely; 1 is off
+    #[arg(long)]
+    pub(crate) repeat_penalty: Option<f32>,
+    /// Taken off tokens that the answer already has
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) presence_penalty: Option<f32>,
+    /// Taken off tokens for each time that the answer has them
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) frequency_penalty: Option<f32>,
+    /// Makes an answer repeatable
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// End the answer before this text; may be given several times
+    #[arg(long)]
+    pub(crate) stop: Vec<String>,
+    /// Print how likely each token was, and this many alternatives
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) logprobs: Option<usize>,
     /// f32, bf16 or auto
     #[arg(long, default_value = "auto")]
     pub(crate) precision: String,
@@ -147,4 +204,24 @@ pub(crate) struct StopArguments {
     /// Stop without saving
     #[arg(long)]
     pub(crate) now: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AssignmentArguments {
+    /// Fields of a recipe as key=value, such as data=… and model=…
+    #[arg(value_name = "KEY=VALUE", required = true)]
+    pub(crate) assignments: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArguments {
+    /// A model folder, a model's name, or a run
+    pub(crate) model: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  apertis completions bash > ~/.local/share/bash-completion/completions/apertis")]
+pub(crate) struct CompletionsArguments {
+    /// Which shell
+    pub(crate) shell: clap_complete::Shell,
 }

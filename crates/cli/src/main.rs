@@ -1,10 +1,14 @@
 //! The apertis program: arguments to settings to one function a command.
 
+mod answer;
 mod arguments;
 mod commands;
+mod data;
 mod failure;
+mod interrupts;
 mod model;
 mod printer;
+mod sampling;
 mod settings;
 
 use std::process::ExitCode;
@@ -43,6 +47,12 @@ fn run(arguments: Arguments, printer: &Printer) -> Result<ExitCode, Failure> {
         Verb::Eval(eval) => commands::eval::run(&eval, &home()?, printer),
         Verb::Run(chat) => commands::run::run(&chat, &home()?, printer),
         Verb::Logits(logits) => commands::logits::run(&logits, &home()?, printer),
+        Verb::Data(data) => commands::data::run(&data, &home()?, printer),
+        Verb::Tokens(tokens) => commands::tokens::run(&tokens, &home()?, printer),
+        Verb::List => commands::list::run(&home()?, printer),
+        Verb::Show(show) => commands::show::run(&show, &home()?, printer),
+        Verb::Doctor => commands::doctor::run(&home()?, printer),
+        Verb::Completions(shell) => Ok(commands::completions::run(&shell, printer)),
         Verb::Runs => commands::runs::run(&home()?, printer),
         Verb::Watch(watch) => commands::watch::run(&watch, &home()?, printer),
         Verb::Stop(stop) => commands::stop::run(&stop, &home()?, printer),

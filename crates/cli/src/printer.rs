@@ -28,6 +28,11 @@ impl Printer {
         std::io::stderr().is_terminal()
     }
 
+    /// Whether stdout is a terminal that wants colours.
+    pub(crate) fn has_colour(&self) -> bool {
+        !self.is_json && std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+    }
+
     /// A line of the answer; not for scripts.
     pub(crate) fn line(&self, text: impl AsRef<str>) {
         if !self.is_json {

@@ -22,8 +22,18 @@ pub struct GenerateSettings {
     pub top_p: f32,
     /// Keep tokens with at least this share of the likeliest one's probability.
     pub min_p: f32,
+    /// Keep the tokens whose surprise is nearest to the expected one and that together have this
+    /// probability; 1 keeps all. Meister et al. 2023.
+    pub typical_p: f32,
     /// Divides (or multiplies) logits of tokens that stood before. Keskar et al. 2019.
     pub repetition_penalty: f32,
+    /// Taken off the logits of tokens that the continuation already has.
+    pub presence_penalty: f32,
+    /// Taken off the logits of a token for each time that the continuation has it.
+    pub frequency_penalty: f32,
+    /// How many of the likeliest tokens [`Generator::logprobs`] names beside the chosen one; none
+    /// computes nothing.
+    pub logprobs: Option<usize>,
     /// Start of every random choice.
     pub seed: u64,
     /// Longest continuation.
@@ -39,7 +49,11 @@ impl Default for GenerateSettings {
             top_k: 40,
             top_p: 0.95,
             min_p: 0.0,
+            typical_p: 1.0,
             repetition_penalty: 1.0,
+            presence_penalty: 0.0,
+            frequency_penalty: 0.0,
+            logprobs: None,
             seed: 0,
             max_tokens: 512,
             stop_ids: Vec::new(),
@@ -58,6 +72,17 @@ pub enum Finish {
     ContextFull,
 }
 
+/// How likely the model itself found a token, before penalties and temperature.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TokenLogprobs {
+    /// The chosen token.
+    pub id: u32,
+    /// Natural logarithm of its probability.
+    pub logprob: f32,
+    /// The likeliest tokens, likeliest first.
+    pub top: Vec<(u32, f32)>,
+}
+
 /// A continuation in progress.
 pub struct Generator<'a> {
     decoder: &'a Decoder,
@@ -72,6 +97,7 @@ pub struct Generator<'a> {
     rotary_length: usize,
     random: Uniform,
     finish: Option<Finish>,
+    logprobs: Option<TokenLogprobs>,
 }
 
 impl<'a> Generator<'a> {
@@ -108,6 +134,7 @@ impl<'a> Generator<'a> {
             rotary_length: prompt.len() + settings.max_tokens,
             random: Uniform::new(settings.seed),
             finish: None,
+            logprobs: None,
         };
         generator.read(prompt)?;
         Ok(generator)
@@ -125,7 +152,10 @@ impl<'a> Generator<'a> {
             self.finish = Some(if self.limit < self.settings.max_tokens { Finish::ContextFull } else { Finish::Length });
             return Ok(None);
         }
-        let id = choose(&mut self.logits, &self.seen, &self.settings, &mut self.random);
+        let plain = self.settings.logprobs.map(|top| (top, self.logits.clone()));
+        let prompt_length = self.seen.len() - self.generated;
+        let id = choose(&mut self.logits, &self.seen, prompt_length, &self.settings, &mut self.random);
+        self.logprobs = plain.map(|(top, logits)| logprobs(&logits, id, top));
         if self.settings.stop_ids.contains(&id) {
             self.finish = Some(Finish::Stop);
             return Ok(None);
@@ -143,6 +173,11 @@ impl<'a> Generator<'a> {
         self.finish
     }
 
+    /// How likely the latest token was; none unless the settings ask for it.
+    pub fn logprobs(&self) -> Option<&TokenLogprobs> {
+        self.logprobs.as_ref()
+    }
+
     fn read(&mut self, ids: &[u32]) -> Result<(), ModelError> {
         let start = self.cache.lengths[0] as u32;
         let positions = (start..start + ids.len() as u32).collect();
@@ -153,17 +188,19 @@ impl<'a> Generator<'a> {
     }
 }
 
-/// Picks a token from logits, which are changed.
-fn choose(logits: &mut [f32], seen: &[u32], settings: &GenerateSettings, random: &mut Uniform) -> u32 {
-    if settings.repetition_penalty != 1.0 {
-        let mut known: Vec<u32> = seen.to_vec();
-        known.sort_unstable();
-        known.dedup();
-        for id in known {
-            let logit = &mut logits[id as usize];
-            *logit = if *logit > 0.0 { *logit / settings.repetition_penalty } else { *logit * settings.repetition_penalty };
-        }
-    }
+fn logprobs(logits: &[f32], id: u32, top: usize) -> TokenLogprobs {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = logits.iter().map(|logit| f64::from(logit - largest).exp()).sum();
+    let of = |logit: f32| (f64::from(logit - largest) - sum.ln()) as f32;
+    let mut order: Vec<u32> = (0..logits.len() as u32).collect();
+    order.sort_by(|a, b| logits[*b as usize].total_cmp(&logits[*a as usize]).then(a.cmp(b)));
+    let top = order.into_iter().take(top).map(|id| (id, of(logits[id as usize]))).collect();
+    TokenLogprobs { id, logprob: of(logits[id as usize]), top }
+}
+
+/// Picks a token from logits, which are changed; `seen` is the prompt and what came after it.
+fn choose(logits: &mut [f32], seen: &[u32], prompt_length: usize, settings: &GenerateSettings, random: &mut Uniform) -> u32 {
+    penalize(logits, seen, prompt_length, settings);
     let best = logits.iter().enumerate().fold(0, |best, (index, value)| if *value > logits[best] { index } else { best });
     if settings.temperature <= 0.0 {
         return best as u32;
@@ -176,18 +213,13 @@ fn choose(logits: &mut [f32], seen: &[u32], settings: &GenerateSettings, random:
         candidates.truncate(settings.top_k);
     }
     candidates.retain(|(_, weight)| *weight >= f64::from(settings.min_p));
-    let total: f64 = candidates.iter().map(|(_, weight)| weight).sum();
-    if settings.top_p < 1.0 {
-        let mut sum = 0.0;
-        let kept = candidates.iter().take_while(|(_, weight)| {
-            let is_needed = sum < f64::from(settings.top_p) * total;
-            sum += weight;
-            is_needed
-        });
-        let kept = kept.count().max(1);
-        candidates.truncate(kept);
+    if settings.typical_p < 1.0 {
+        keep_typical(&mut candidates, f64::from(settings.typical_p));
     }
-    let total: f64 = candidates.iter().map(|(_, weight)| weight).sum();
+    if settings.top_p < 1.0 {
+        keep_share(&mut candidates, f64::from(settings.top_p));
+    }
+    let total = sum(&candidates);
     let mut left = random.next() * total;
     for (id, weight) in &candidates {
         left -= weight;
@@ -196,4 +228,101 @@ fn choose(logits: &mut [f32], seen: &[u32], settings: &GenerateSettings, random:
         }
     }
     candidates.last().map_or(best as u32, |(id, _)| *id)
+}
+
+fn penalize(logits: &mut [f32], seen: &[u32], prompt_length: usize, settings: &GenerateSettings) {
+    let sorted = |ids: &[u32]| {
+        let mut ids = ids.to_vec();
+        ids.sort_unstable();
+        ids
+    };
+    if settings.repetition_penalty != 1.0 {
+        let mut known = sorted(seen);
+        known.dedup();
+        for id in known {
+            let logit = &mut logits[id as usize];
+            *logit = if *logit > 0.0 { *logit / settings.repetition_penalty } else { *logit * settings.repetition_penalty };
+        }
+    }
+    if settings.presence_penalty != 0.0 || settings.frequency_penalty != 0.0 {
+        let said = sorted(&seen[prompt_length..]);
+        for group in said.chunk_by(|a, b| a == b) {
+            logits[group[0] as usize] -= settings.presence_penalty + settings.frequency_penalty * group.len() as f32;
+        }
+    }
+}
+
+fn sum(candidates: &[(u32, f64)]) -> f64 {
+    candidates.iter().map(|(_, weight)| weight).sum()
+}
+
+/// Keeps the first candidates that together have this share of all; at least one.
+fn keep_share(candidates: &mut Vec<(u32, f64)>, share: f64) {
+    let wanted = share * sum(candidates);
+    let mut reached = 0.0;
+    let kept = candidates.iter().take_while(|(_, weight)| {
+        let is_needed = reached < wanted;
+        reached += weight;
+        is_needed
+    });
+    let kept = kept.count().max(1);
+    candidates.truncate(kept);
+}
+
+/// Keeps those whose surprise is nearest to the expected surprise; likeliest first again after it.
+fn keep_typical(candidates: &mut Vec<(u32, f64)>, share: f64) {
+    let total = sum(candidates);
+    let surprise = |weight: f64| if weight > 0.0 { -(weight / total).ln() } else { f64::INFINITY };
+    let entropy: f64 = candidates.iter().filter(|(_, weight)| *weight > 0.0).map(|(_, weight)| weight / total * surprise(*weight)).sum();
+    candidates.sort_by(|a, b| (surprise(a.1) - entropy).abs().total_cmp(&(surprise(b.1) - entropy).abs()).then(a.0.cmp(&b.0)));
+    keep_share(candidates, share);
+    candidates.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The tokens that a hundred draws give.
+    fn drawn(logits: &[f32], seen: &[u32], prompt_length: usize, settings: &GenerateSettings) -> Vec<u32> {
+        let mut random = Uniform::new(1);
+        let mut ids: Vec<u32> = (0..100).map(|_| choose(&mut logits.to_vec(), seen, prompt_length, settings, &mut random)).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    #[test]
+    fn each_setting_leaves_its_tokens() {
+        let plain = GenerateSettings { temperature: 1.0, top_k: 0, top_p: 1.0, ..GenerateSettings::default() };
+        let check = |shares: [f32; 4], seen: &[u32], settings: GenerateSettings, expected: &[u32]| {
+            let logits = shares.map(f32::ln);
+            assert_eq!(drawn(&logits, seen, 1, &settings), expected, "{settings:?}");
+        };
+        let shares = [0.4, 0.3, 0.2, 0.1];
+        check(shares, &[0], plain.clone(), &[0, 1, 2, 3]);
+        check(shares, &[0], GenerateSettings { temperature: 0.0, ..plain.clone() }, &[0]);
+        check(shares, &[0], GenerateSettings { top_k: 2, ..plain.clone() }, &[0, 1]);
+        check(shares, &[0], GenerateSettings { top_p: 0.6, ..plain.clone() }, &[0, 1]);
+        check(shares, &[0], GenerateSettings { min_p: 0.45, ..plain.clone() }, &[0, 1, 2]);
+        // Entropy 1.28; surprises 0.92, 1.20, 1.61, 2.30: the second and the third are nearest.
+        check(shares, &[0], GenerateSettings { typical_p: 0.45, ..plain.clone() }, &[1, 2]);
+        // The first is the prompt's and only the repetition penalty sees it: -0.92 becomes -1.83.
+        let greedy = GenerateSettings { temperature: 0.0, ..plain };
+        check(shares, &[0], GenerateSettings { repetition_penalty: 2.0, ..greedy.clone() }, &[1]);
+        check(shares, &[0], GenerateSettings { presence_penalty: 5.0, ..greedy.clone() }, &[0]);
+        check(shares, &[0, 0], GenerateSettings { presence_penalty: 1.0, ..greedy.clone() }, &[1]);
+        // 0.4 against 0.3 differ by 0.29: two times 0.2 turn it, one time does not.
+        check(shares, &[0, 0], GenerateSettings { frequency_penalty: 0.2, ..greedy.clone() }, &[0]);
+        check(shares, &[0, 0, 0], GenerateSettings { frequency_penalty: 0.2, ..greedy }, &[1]);
+    }
+
+    #[test]
+    fn logprobs_are_the_models_own() {
+        let found = logprobs(&[0.5f32.ln() + 3.0, 0.3f32.ln() + 3.0, 0.2f32.ln() + 3.0], 1, 2);
+        let close = |found: f32, share: f32| assert!((found - share.ln()).abs() < 1e-6, "{found} and {share}");
+        close(found.logprob, 0.3);
+        assert_eq!(found.top.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [0, 1]);
+        close(found.top[0].1, 0.5);
+    }
 }

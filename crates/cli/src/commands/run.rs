@@ -1,88 +1,85 @@
-//! `apertis run MODEL`: one answer to a prompt, streamed.
+//! `apertis run MODEL`: one answer to a prompt, streamed; without a prompt, a chat.
 
 use std::io::{IsTerminal, Read};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use apertis_domain::Recipe;
-use apertis_model::generate::{Finish, GenerateSettings, Generator};
 use apertis_runs::Home;
 use apertis_tokenizer::Message;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::chat;
+use crate::answer::{self, Answer};
 use crate::arguments::RunArguments;
 use crate::failure::Failure;
 use crate::model;
 use crate::printer::Printer;
-
-/// Longest answer when nobody says.
-const MAX_TOKENS: usize = 512;
+use crate::sampling::Sampling;
 
 pub(crate) fn run(arguments: &RunArguments, home: &Home, printer: &Printer) -> Result<ExitCode, Failure> {
+    let sampling = Sampling::of(arguments).map_err(Failure::usage)?;
     let mut recipe = Recipe { model: arguments.model.clone(), ..Recipe::default() };
     recipe.apply_argument(&format!("precision={}", arguments.precision))?;
     recipe.apply_argument(&format!("threads={}", arguments.threads))?;
     let began = Instant::now();
     let prompt = match &arguments.prompt {
-        Some(prompt) => prompt.clone(),
+        Some(prompt) => Some(prompt.clone()),
         None if !std::io::stdin().is_terminal() => {
             let mut text = String::new();
             std::io::stdin().read_to_string(&mut text).map_err(|error| Failure::new(format!("stdin: {error}")))?;
-            text
+            Some(text)
         }
-        None => return Err(Failure::usage("run: a prompt is missing").hint("Type one after the model, or pipe it in.")),
+        None => None,
     };
+    if prompt.as_ref().is_some_and(|prompt| prompt.is_empty()) {
+        return Err(Failure::usage("run: the prompt is empty").hint("Type one after the model, or pipe it in."));
+    }
     let opened = model::open(&recipe, home)?;
     let tokenizer = opened.tokenizer()?;
-    let ids = match (arguments.raw, tokenizer.chat_template()) {
-        (false, template) => {
-            let chatml = apertis_tokenizer::ChatTemplate::chatml();
-            let template = template.unwrap_or(&chatml);
-            let messages = [Message::text("user", prompt.trim_end())];
-            let rendered = template.render(&messages, None, true, &serde_json::Map::new())?;
-            tokenizer.encode_rendered(&rendered.text)?.ids
-        }
-        (true, _) => tokenizer.encode(&prompt, true)?,
-    };
     let load_seconds = began.elapsed().as_secs_f64();
-    let settings = GenerateSettings {
-        temperature: arguments.temperature.unwrap_or(0.8),
-        max_tokens: arguments.max_tokens.unwrap_or(MAX_TOKENS),
-        stop_ids: tokenizer.eos_ids().to_vec(),
-        ..GenerateSettings::default()
-    };
-    let mut generator = Generator::new(&opened.decoder, opened.adapter.as_ref(), &ids, &settings)?;
-    let prefill_seconds = began.elapsed().as_secs_f64() - load_seconds;
-    let mut stream = tokenizer.stream_decoder(true);
-    let mut text = String::new();
-    let mut tokens = 0;
-    while let Some(id) = generator.next_token()? {
-        tokens += 1;
-        if let Some(piece) = stream.push(id)? {
-            printer.piece(&piece);
-            text.push_str(&piece);
+    let Some(prompt) = prompt else {
+        if arguments.raw || printer.is_json() {
+            return Err(Failure::usage("run: a prompt is missing").hint("Type one after the model; a chat takes neither --raw nor --json."));
         }
-    }
-    if let Some(piece) = stream.finish()? {
-        printer.piece(&piece);
-        text.push_str(&piece);
-    }
-    printer.line("");
-    let total_seconds = began.elapsed().as_secs_f64();
-    if arguments.verbose {
-        let decode_seconds = total_seconds - load_seconds - prefill_seconds;
-        printer
-            .note(format!("load {load_seconds:.2} s, prefill {prefill_seconds:.2} s ({} tokens), decode {decode_seconds:.2} s", ids.len()));
-        printer.note(format!("{tokens} tokens, {:.1} tokens/s", tokens as f64 / decode_seconds.max(1e-9)));
-    }
-    let reason = match generator.finish() {
-        Some(Finish::Stop) => "stop",
-        Some(Finish::ContextFull) => "context_full",
-        _ => "length",
+        return chat::run(&opened, &tokenizer, sampling, arguments.verbose, home, printer);
     };
-    if reason == "context_full" {
-        printer.note(format!("the context of {} tokens is full; the answer ends here", opened.decoder.spec().context));
+    let ids = if arguments.raw {
+        tokenizer.encode(&prompt, true)?
+    } else {
+        answer::prompt_ids(&tokenizer, &[Message::text("user", prompt.trim_end())])?
+    };
+    let settings = sampling.settings(tokenizer.eos_ids(), arguments.logprobs, answer::fresh_seed());
+    let found = answer::stream(&opened, &tokenizer, &ids, &settings, &sampling.stop, printer)?;
+    printer.line("");
+    let text = |id: u32| tokenizer.token_text(id).unwrap_or_default();
+    for token in found.logprobs.iter().filter(|_| arguments.logprobs.is_some()) {
+        let top: Vec<String> = token.top.iter().map(|(id, logprob)| format!("{:?} {logprob:.3}", text(*id))).collect();
+        printer.line(format!("{:>9.4} {:?} ({})", token.logprob, text(token.id), top.join(", ")));
     }
-    printer.json(&json!({ "text": text, "prompt_tokens": ids.len(), "tokens": tokens, "finish_reason": reason }));
+    answer::explain(&found, &opened, Some(load_seconds), arguments.verbose, printer);
+    printer.json(&describe(&found, &text, load_seconds));
     Ok(ExitCode::SUCCESS)
+}
+
+fn describe(found: &Answer, text: &dyn Fn(u32) -> String, load_seconds: f64) -> Value {
+    let token = |id: u32, logprob: f32| json!({ "id": id, "text": text(id), "logprob": logprob });
+    let logprobs: Vec<Value> = found
+        .logprobs
+        .iter()
+        .map(|chosen| {
+            let top: Vec<Value> = chosen.top.iter().map(|(id, logprob)| token(*id, *logprob)).collect();
+            json!({ "id": chosen.id, "text": text(chosen.id), "logprob": chosen.logprob, "top": top })
+        })
+        .collect();
+    json!({
+        "text": found.text,
+        "prompt_tokens": found.prompt_tokens,
+        "tokens": found.tokens,
+        "finish_reason": found.finish,
+        "load_seconds": load_seconds,
+        "prefill_seconds": found.prefill_seconds,
+        "decode_seconds": found.decode_seconds,
+        "logprobs": logprobs,
+    })
 }

@@ -1,7 +1,6 @@
 //! Follows a run on the terminal: a bar where somebody watches, plain lines elsewhere.
 
 use std::process::Child;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use apertis_domain::{Action, Event, EventKind, RunState};
@@ -11,6 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::worker::VERSION;
 use crate::failure::Failure;
+use crate::interrupts;
 use crate::printer::Printer;
 
 /// The log is looked at this often.
@@ -28,13 +28,9 @@ pub(crate) enum Ending {
 
 type Restart<'a> = &'a dyn Fn(&RunFolder) -> Result<Child, String>;
 
-/// How often Ctrl-C was pressed.
-static INTERRUPTS: AtomicU32 = AtomicU32::new(0);
-
 /// Follows until the run comes to rest. Ctrl-C asks it to save and stop, twice: at once.
 pub(crate) fn follow(folder: &RunFolder, mut worker: Option<Child>, restart: Restart<'_>, printer: &Printer) -> Result<Ending, Failure> {
-    watch_interrupts()?;
-    INTERRUPTS.store(0, Ordering::SeqCst);
+    interrupts::watch();
     let mut watcher = Watcher::new(folder);
     let mut lines = Lines::new(printer);
     let mut asked = 0;
@@ -70,7 +66,7 @@ pub(crate) fn follow(folder: &RunFolder, mut worker: Option<Child>, restart: Res
             let message = tail.lines().rev().find_map(|line| line.strip_prefix("error: ")).unwrap_or("the worker ended before it began");
             return Err(Failure::new(message));
         }
-        let interrupts = INTERRUPTS.load(Ordering::SeqCst);
+        let interrupts = interrupts::count();
         if interrupts > asked {
             asked = interrupts;
             if !owns_worker {
@@ -83,27 +79,6 @@ pub(crate) fn follow(folder: &RunFolder, mut worker: Option<Child>, restart: Res
         }
         std::thread::sleep(LOOK_INTERVAL);
     }
-}
-
-#[cfg(unix)]
-fn watch_interrupts() -> Result<(), Failure> {
-    use std::sync::Once;
-    static WATCHED: Once = Once::new();
-    WATCHED.call_once(|| {
-        extern "C" fn count(_: i32) {
-            INTERRUPTS.fetch_add(1, Ordering::SeqCst);
-        }
-        // SAFETY: the handler only adds to an atomic number, which is async-signal-safe.
-        unsafe {
-            libc::signal(libc::SIGINT, count as extern "C" fn(i32) as libc::sighandler_t);
-        }
-    });
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn watch_interrupts() -> Result<(), Failure> {
-    Ok(())
 }
 
 struct Lines<'a> {
