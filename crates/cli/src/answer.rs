@@ -47,7 +47,7 @@ pub(crate) fn stream(
     let mut answer = Answer { prompt_tokens: ids.len(), prefill_seconds: began.elapsed().as_secs_f64(), ..Answer::default() };
     let mut stream = tokenizer.stream_decoder(true);
     let mut stops = StopStrings::new(stop);
-    let mut show = |text: &str, answer: &mut Answer| {
+    let show = |text: &str, answer: &mut Answer| {
         printer.piece(text);
         answer.text.push_str(text);
     };

@@ -62,6 +62,8 @@ pub(crate) enum Verb {
     List,
     /// Describe a model
     Show(ShowArguments),
+    /// Measure how quick this machine is with a model
+    Bench(BenchArguments),
     /// Tell what this machine has and what it means
     Doctor,
     /// Print a completion script for a shell
@@ -82,6 +84,7 @@ Examples:
   apertis train method=scratch data=book.txt tokenizer=char model.width=128
   apertis train recipe=my.toml seed=7
   apertis train resume=lora-1
+  apertis train model=./model data=chats.jsonl --dry-run
 
 Every field of a recipe is a key: docs/reference/recipe.md lists them.
 Precedence: defaults, then recipe=FILE, then the command line.")]
@@ -98,6 +101,9 @@ pub(crate) struct TrainArguments {
     /// Do not wait for a busy device
     #[arg(long)]
     pub(crate) now: bool,
+    /// Make no run: show its plan, with the time of three measured steps
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Args)]
@@ -224,4 +230,28 @@ pub(crate) struct ShowArguments {
 pub(crate) struct CompletionsArguments {
     /// Which shell
     pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  apertis bench run model=./SmolLM2-135M
+  apertis bench train model=./SmolLM2-135M data=chats.jsonl batch_size=8
+
+Without data, `bench train` makes a text of its own.")]
+pub(crate) struct BenchArguments {
+    /// What is measured
+    pub(crate) what: BenchWhat,
+    /// model=… and other fields of a recipe
+    #[arg(value_name = "KEY=VALUE", required = true)]
+    pub(crate) assignments: Vec<String>,
+}
+
+/// What `bench` measures.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum BenchWhat {
+    /// Steps of training
+    Train,
+    /// Reading a prompt and answering
+    Run,
 }

@@ -8,6 +8,7 @@ mod failure;
 mod interrupts;
 mod model;
 mod printer;
+mod rehearsal;
 mod sampling;
 mod settings;
 
@@ -51,6 +52,7 @@ fn run(arguments: Arguments, printer: &Printer) -> Result<ExitCode, Failure> {
         Verb::Tokens(tokens) => commands::tokens::run(&tokens, &home()?, printer),
         Verb::List => commands::list::run(&home()?, printer),
         Verb::Show(show) => commands::show::run(&show, &home()?, printer),
+        Verb::Bench(bench) => commands::bench::run(&bench, &home()?, printer),
         Verb::Doctor => commands::doctor::run(&home()?, printer),
         Verb::Completions(shell) => Ok(commands::completions::run(&shell, printer)),
         Verb::Runs => commands::runs::run(&home()?, printer),

@@ -119,8 +119,14 @@ impl Sampling {
 
     /// Every parameter with its value, for people.
     pub(crate) fn lines(&self) -> Vec<String> {
-        let values = serde_json::to_value(self).unwrap_or_default();
-        NAMES.iter().map(|name| format!("{name:18} {}", values[name])).collect()
+        // Through text, where a number keeps its shortest form.
+        let text = serde_json::to_string(self).unwrap_or_default();
+        let values: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        let shown = |name: &str| match &values[name] {
+            serde_json::Value::Null => "another for every answer".to_owned(),
+            value => value.to_string(),
+        };
+        NAMES.iter().map(|name| format!("{name:18} {}", shown(name))).collect()
     }
 
     /// What the engine needs; `fresh_seed` is taken where none was set.

@@ -1,9 +1,11 @@
 //! One file a verb: settings in, output out.
 
+pub(crate) mod bench;
 pub(crate) mod chat;
 pub(crate) mod completions;
 pub(crate) mod data;
 pub(crate) mod doctor;
+pub(crate) mod dry_run;
 pub(crate) mod eval;
 pub(crate) mod list;
 pub(crate) mod logits;

@@ -9,6 +9,7 @@ use apertis_runs::spawn::spawn_worker;
 use apertis_runs::{Home, RunFolder, RunRecord};
 use serde_json::json;
 
+use super::dry_run;
 use super::view::{Ending, follow};
 use crate::arguments::TrainArguments;
 use crate::failure::Failure;
@@ -18,6 +19,12 @@ use crate::settings;
 pub(crate) fn run(arguments: &TrainArguments, home: &Home, printer: &Printer) -> Result<ExitCode, Failure> {
     let began = Instant::now();
     let resumed = arguments.assignments.iter().find_map(|assignment| assignment.strip_prefix("resume="));
+    if arguments.dry_run {
+        if resumed.is_some() {
+            return Err(Failure::usage("train: --dry-run plans a new run, not resume=").hint("Leave one of them out."));
+        }
+        return dry_run::run(&recipe_of(arguments, home)?, home, printer);
+    }
     let (folder, extends) = match resumed {
         Some(name) => resume(name, arguments, home)?,
         None => (create(arguments, home)?, false),
@@ -49,13 +56,17 @@ pub(crate) fn run(arguments: &TrainArguments, home: &Home, printer: &Printer) ->
 }
 
 fn create(arguments: &TrainArguments, home: &Home) -> Result<RunFolder, Failure> {
+    Ok(RunFolder::create(home, &recipe_of(arguments, home)?)?)
+}
+
+fn recipe_of(arguments: &TrainArguments, home: &Home) -> Result<Recipe, Failure> {
     let (mut recipe, _) = settings::recipe(&arguments.assignments)?;
     if let Some(name) = &arguments.name {
         recipe.name = name.clone();
     }
     recipe.check()?;
     check_inputs(&mut recipe, home)?;
-    Ok(RunFolder::create(home, &recipe)?)
+    Ok(recipe)
 }
 
 /// What is plainly missing is said before a run is made.
