@@ -122,7 +122,17 @@ pub(crate) struct WorkerArguments {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  apertis eval model=lora-1 data=held-out.jsonl")]
+#[command(after_help = "\
+Examples:
+  apertis eval model=lora-1 data=held-out.jsonl
+  apertis eval model=lora-1 data=held-out.jsonl generate=true generate.rows=50
+  apertis eval a.model=./base b.model=lora-1 data=held-out.jsonl
+
+generate=true also answers the rows' questions and scores exact match, token F1 and ROUGE-L.
+  generate.rows=N     rows answered at most [default: 100]
+  generate.tokens=N   longest answer [default: 128]
+  generate.regex=…    count answers that match
+  generate.json=true  count answers that are JSON")]
 pub(crate) struct EvalArguments {
     /// model=… data=… and other fields of a recipe
     #[arg(value_name = "KEY=VALUE", required = true)]

@@ -6,10 +6,12 @@ mod commands;
 mod data;
 mod failure;
 mod interrupts;
+mod measure;
 mod model;
 mod printer;
 mod rehearsal;
 mod sampling;
+mod scores;
 mod settings;
 
 use std::process::ExitCode;

@@ -30,12 +30,12 @@ pub(crate) struct Rehearsal {
 impl Rehearsal {
     /// Median seconds of a step, the first ones left out where there are others.
     pub(crate) fn step_seconds(&self) -> f64 {
-        median(self.warm().map(|step| step.milliseconds / 1e3))
+        median(self.warm().map(|step| step.step_ms / 1e3))
     }
 
     /// Median tokens a second.
     pub(crate) fn tokens_per_second(&self) -> f64 {
-        median(self.warm().map(|step| step.tokens as f64 / (step.milliseconds / 1e3)))
+        median(self.warm().map(|step| step.tokens as f64 / (step.step_ms / 1e3)))
     }
 
     fn warm(&self) -> impl Iterator<Item = &StepFinished> {

@@ -121,7 +121,9 @@ fn a_run_has_one_worker() {
 /// Waits for a step and kills the worker; a run that was quicker is left alone.
 fn kill_at(home: &Home, run: &str, step: u64) {
     wait(home, run, "a step", |events| {
-        events.iter().any(|event| event["kind"] == "run_finished" || event["kind"] == "step_finished" && event["step"].as_u64() >= Some(step))
+        events
+            .iter()
+            .any(|event| event["kind"] == "run_finished" || event["kind"] == "step_finished" && event["step"].as_u64() >= Some(step))
     });
     let Ok(text) = std::fs::read_to_string(home.run(run).join("worker.pid")) else { return };
     let Some(pid) = text.trim().parse().ok().and_then(rustix::process::Pid::from_raw) else { return };

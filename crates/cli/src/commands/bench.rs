@@ -56,8 +56,7 @@ fn train(arguments: &BenchArguments, home: &Home, printer: &Printer) -> Result<E
 
 /// Plain text of ordinary word lengths, the same every time.
 fn text() -> String {
-    const WORDS: [&str; 12] =
-        ["harbour", "the", "rope", "morning", "of", "a", "boat", "wind", "carries", "slowly", "and", "lantern"];
+    const WORDS: [&str; 12] = ["harbour", "the", "rope", "morning", "of", "a", "boat", "wind", "carries", "slowly", "and", "lantern"];
     let mut state = 7_u32;
     let mut word = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

@@ -73,7 +73,8 @@ pub(crate) fn run(
     let history = home.root().join("chat_history.txt");
     // The first chat has no history.
     let _ = editor.load_history(&history);
-    let mut chat = Chat { opened, tokenizer, is_verbose, home, printer, conversation: Conversation { sampling, ..Conversation::default() } };
+    let mut chat =
+        Chat { opened, tokenizer, is_verbose, home, printer, conversation: Conversation { sampling, ..Conversation::default() } };
     printer.line(format!("{} · /? for help", opened.resolved.name));
     interrupts::watch();
     loop {

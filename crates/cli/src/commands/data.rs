@@ -77,7 +77,10 @@ fn print(report: &DataReport, dataset: &Dataset, unit: &str, max_length: usize, 
         printer.line(format!("windows   {} of {max_length} {unit}", dataset.units()?));
     }
     if statistics.cut_rows > 0 {
-        printer.line(format!("cut       {} rows were longer than {max_length} and lost {} {unit}", statistics.cut_rows, statistics.cut_tokens));
+        printer.line(format!(
+            "cut       {} rows were longer than {max_length} and lost {} {unit}",
+            statistics.cut_rows, statistics.cut_tokens
+        ));
     }
     if statistics.duplicate_rows > 0 {
         printer.line(format!("copies    {} rows are exact copies of earlier ones", statistics.duplicate_rows));

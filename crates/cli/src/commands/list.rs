@@ -13,7 +13,10 @@ use crate::printer::Printer;
 pub(crate) fn run(home: &Home, printer: &Printer) -> Result<ExitCode, Failure> {
     let models = apertis_library::list(&home.models())?;
     if models.is_empty() {
-        printer.line(format!("No models in {}. Put a model folder there, or give its path where a model is asked for.", home.models().display()));
+        printer.line(format!(
+            "No models in {}. Put a model folder there, or give its path where a model is asked for.",
+            home.models().display()
+        ));
         printer.line("Runs are models too: `apertis runs` lists them.");
     } else {
         printer.line(format!("{:32} {:8} {:12} {:>10} {:>10}", "NAME", "KIND", "FAMILY", "PARAMETERS", "SIZE"));

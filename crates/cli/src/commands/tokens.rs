@@ -46,8 +46,7 @@ pub(crate) fn run(arguments: &AssignmentArguments, home: &Home, printer: &Printe
     let number = |state: TokenState| tokens.iter().filter(|token| token.state == state).count();
     let (trained, masked, cut) = (number(TokenState::Trained), number(TokenState::Masked), number(TokenState::Cut));
     printer.line(format!("row {row}, line {}: {trained} trained (T), {masked} only seen (-), {cut} cut off (x)", view.source.line));
-    let listed: Vec<Value> =
-        tokens.iter().map(|token| json!({ "id": token.id, "text": token.text, "state": word(token.state) })).collect();
+    let listed: Vec<Value> = tokens.iter().map(|token| json!({ "id": token.id, "text": token.text, "state": word(token.state) })).collect();
     printer.json(&json!({ "row": row, "line": view.source.line, "trained": trained, "masked": masked, "cut": cut, "tokens": listed }));
     Ok(ExitCode::SUCCESS)
 }

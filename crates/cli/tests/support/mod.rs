@@ -8,44 +8,44 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 
 /// A home that goes when the test ends.
-pub struct Home {
+pub(crate) struct Home {
     folder: tempfile::TempDir,
 }
 
 /// What a command came to.
-pub struct Answer {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Answer {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Home {
-    pub fn new() -> Home {
+    pub(crate) fn new() -> Home {
         Home { folder: tempfile::tempdir().expect("a folder for the test") }
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
     /// Writes a file beside the home's own folders.
-    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> String {
         let path = self.path().join(name);
         std::fs::create_dir_all(path.parent().expect("a file lies in a folder")).expect("the folder can be made");
         std::fs::write(&path, content).expect("the file can be written");
         path.display().to_string()
     }
 
-    pub fn run(&self, name: &str) -> PathBuf {
+    pub(crate) fn run(&self, name: &str) -> PathBuf {
         self.path().join("runs").join(name)
     }
 
-    pub fn call(&self, arguments: &[&str]) -> Answer {
+    pub(crate) fn call(&self, arguments: &[&str]) -> Answer {
         self.call_at(self.path(), arguments)
     }
 
     /// Calls with another folder as home.
-    pub fn call_at(&self, home: &Path, arguments: &[&str]) -> Answer {
+    pub(crate) fn call_at(&self, home: &Path, arguments: &[&str]) -> Answer {
         let output: Output = Command::new(env!("CARGO_BIN_EXE_apertis"))
             .arg("--home")
             .arg(home)
@@ -61,38 +61,38 @@ impl Home {
     }
 
     /// Calls with `--json` and takes the last line, after checking that it went well.
-    pub fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         let answer = self.call(&[arguments, &["--json"]].concat());
         assert_eq!(answer.code, 0, "{arguments:?}: {}", answer.stderr);
         answer.json()
     }
 
     /// Events of a run, in order.
-    pub fn events(&self, run: &str) -> Vec<Value> {
+    pub(crate) fn events(&self, run: &str) -> Vec<Value> {
         let text = std::fs::read_to_string(self.run(run).join("events.jsonl")).unwrap_or_default();
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
     /// The weights that a run ended with.
-    pub fn last_weights(&self, run: &str) -> Vec<u8> {
+    pub(crate) fn last_weights(&self, run: &str) -> Vec<u8> {
         std::fs::read(self.run(run).join("checkpoints/last/model.safetensors")).expect("a finished run has weights")
     }
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         let last = self.stdout.lines().last().unwrap_or_default();
         serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {last:?}\n{}", self.stderr))
     }
 }
 
 /// A text with something to learn in it.
-pub fn text() -> String {
+pub(crate) fn text() -> String {
     (0..400).map(|n| format!("Line {n}: the boat leaves the harbour at {} and comes back at {}.\n", n % 12, (n * 5) % 12)).collect()
 }
 
 /// A model from scratch that is trained in a second.
-pub fn tiny(data: &str, steps: usize) -> Vec<String> {
+pub(crate) fn tiny(data: &str, steps: usize) -> Vec<String> {
     let words = format!(
         "train method=scratch data={data} tokenizer=char model.layers=2 model.heads=2 model.width=32 model.context=32 \
          max_length=32 batch_size=4 threads=1 learning_rate=0.003 patience=0 eval_fraction=0.05 max_steps={steps}"
@@ -101,6 +101,6 @@ pub fn tiny(data: &str, steps: usize) -> Vec<String> {
 }
 
 /// Borrowed words, followed by more.
-pub fn words<'a>(first: &'a [String], more: &[&'a str]) -> Vec<&'a str> {
+pub(crate) fn words<'a>(first: &'a [String], more: &[&'a str]) -> Vec<&'a str> {
     first.iter().map(String::as_str).chain(more.iter().copied()).collect()
 }
