@@ -1,6 +1,7 @@
 //! Everything a developer runs: demo, test, check, bench, generate, tidy.
 
 mod corpus;
+mod demo;
 mod references;
 mod test;
 mod tidy;
@@ -25,10 +26,11 @@ fn run(arguments: &[String]) -> Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["generate", "corpus", ..] => corpus::run(&root(), &arguments[2..]),
+        ["demo"] => demo::run(&root()),
         ["references", ..] => references::run(&root(), &arguments[1..]),
         ["test"] => test::run(&root()),
         ["tidy"] => tidy::run(&root()),
-        _ => bail!("xtask: expected test, tidy, `generate corpus` or references, found `{}`", words.join(" ")),
+        _ => bail!("xtask: expected demo, test, tidy, `generate corpus` or references, found `{}`", words.join(" ")),
     }
 }
 

@@ -113,7 +113,7 @@ fn answer(
     let settings = GenerateSettings {
         temperature: 0.0,
         max_tokens: generation.tokens,
-        stop_ids: tokenizer.eos_ids().to_vec(),
+        stop_ids: tokenizer.stop_ids(),
         ..GenerateSettings::default()
     };
     let mut generator = Generator::new(&opened.decoder, opened.adapter.as_ref(), &view.ids[..start], &settings)?;

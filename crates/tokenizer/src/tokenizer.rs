@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use crate::error::TokenizerError;
 use crate::fast::FastEncoder;
 use crate::files;
+use crate::message::Message;
 use crate::pipeline::{self, Made, Pipeline};
 use crate::source::Source;
 use crate::special::{self, SpecialIds};
@@ -234,6 +235,25 @@ impl Tokenizer {
     /// `generation_config.json`.
     pub fn eos_ids(&self) -> &[u32] {
         &self.ids.eos
+    }
+
+    /// The tokens that end an answer in a chat: [`Tokenizer::eos_ids`], and the special token with
+    /// which the chat template (ChatML without one) closes a turn.
+    pub fn stop_ids(&self) -> Vec<u32> {
+        let mut ids = self.ids.eos.clone();
+        ids.extend(self.end_of_turn_id().filter(|id| !self.ids.eos.contains(id)));
+        ids
+    }
+
+    fn end_of_turn_id(&self) -> Option<u32> {
+        const ANSWER: &str = "Answer";
+        let chatml = ChatTemplate::chatml();
+        let template = self.chat_template().unwrap_or(&chatml);
+        let messages = [Message::text("user", "Question"), Message::text("assistant", ANSWER)];
+        let rendered = template.render(&messages, None, false, &serde_json::Map::new()).ok()?;
+        let (_, end) = rendered.text.rsplit_once(ANSWER)?;
+        let first = *self.encode(end, false).ok()?.first()?;
+        self.is_special(first).then_some(first)
     }
 
     /// The token that fills rows, where there is one.

@@ -171,6 +171,7 @@ fn learned_vocabularies_are_deterministic_and_complete() {
     assert_eq!((tokenizer.vocab_size(), tokenizer.largest_id()), (400, 399));
     assert_eq!((tokenizer.eos_ids(), tokenizer.pad_id(), tokenizer.bos_id()), ([0].as_slice(), Some(0), None));
     assert_eq!(tokenizer.encode("<|im_start|>x<|im_end|>", false).expect("encodes").first(), Some(&1));
+    assert_eq!(tokenizer.stop_ids(), [0, 2], "the end of a text, and the end of a turn of ChatML");
     assert_eq!(tokenizer.chat_template().map(|template| template.source()), Some(apertis_tokenizer::ChatTemplate::chatml().source()));
     for text in [TEXT, "the ship sails", "日本語 \u{0} \r\n"] {
         let ids = tokenizer.encode(text, true).expect("encodes");

@@ -40,6 +40,7 @@ pub fn answer(learner: &mut Learner, tokenizer: &Tokenizer, prompt: &[u32], max_
     let mut cache = KvCache::new(backend, decoder.spec(), 1, capacity, decoder.weights().dtype)?;
     let mut arena = Arena::new(backend, decoder.logits_bytes(prompt.len(), 1, adapter) + crate::evaluate::ARENA_SLACK_BYTES)?;
     let mut next = prompt.to_vec();
+    let stop_ids = tokenizer.stop_ids();
     let mut ids = Vec::new();
     let mut finish_reason = "length";
     while ids.len() < max_tokens {
@@ -48,7 +49,7 @@ pub fn answer(learner: &mut Learner, tokenizer: &Tokenizer, prompt: &[u32], max_
         let batch = Batch { positions, rotary_lengths: vec![capacity], ..Batch::from_rows(std::slice::from_ref(&next)) };
         let logits = decoder.logits(&mut arena, &batch, &[next.len() as u32 - 1], adapter, Some(&mut cache))?;
         let best = logits.iter().enumerate().fold(0, |best, (index, value)| if *value > logits[best] { index } else { best }) as u32;
-        if tokenizer.eos_ids().contains(&best) {
+        if stop_ids.contains(&best) {
             finish_reason = "stop";
             break;
         }

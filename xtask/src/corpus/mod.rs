@@ -93,6 +93,7 @@ pub(crate) fn generate() -> Result<Demo> {
     let files = vec![
         Made { name: "corpus.txt", text: corpus },
         Made { name: "questions.jsonl", text: sets.train },
+        Made { name: "validation.jsonl", text: sets.validation },
         Made { name: "held-out.jsonl", text: sets.held_out },
         Made { name: "ask.txt", text: sets.ask },
     ];
@@ -152,9 +153,9 @@ mod tests {
     fn no_question_is_both_trained_and_held_out() {
         let question = |line: &str| line.split("\"},{").next().map(str::to_owned);
         let rows = |name: &str| file(demo(), name).lines().map(question).collect::<Vec<_>>();
-        let (train, held_out) = (rows("questions.jsonl"), rows("held-out.jsonl"));
-        let distinct: HashSet<_> = train.iter().chain(&held_out).collect();
-        assert_eq!(distinct.len(), train.len() + held_out.len());
+        let sets = ["questions.jsonl", "validation.jsonl", "held-out.jsonl"].map(rows);
+        let distinct: HashSet<_> = sets.iter().flatten().collect();
+        assert_eq!(distinct.len(), sets.iter().map(Vec::len).sum::<usize>());
         for asked in file(demo(), "ask.txt").lines() {
             assert!(file(demo(), "held-out.jsonl").contains(asked), "{asked}");
         }

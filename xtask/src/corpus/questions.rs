@@ -10,17 +10,20 @@ use super::material::World;
 
 const SEED: u64 = 1540;
 /// One fact in this many gets a held-out question.
-const HELD_OUT_EVERY: usize = 8;
+const HELD_OUT_EVERY: usize = 5;
 
 /// One fact in this many is not asked about at all.
-const LEFT_TO_THE_CORPUS: usize = 5;
+const LEFT_TO_THE_CORPUS: usize = 6;
 /// The three questions that the demo asks at its end; they are held out.
 const ASK: [&str; 3] =
-    ["What should I set the oven to for cheese scones?", "Where does Hanne Lindqvist live?", "Which job is a bowline good for?"];
+    ["Who keeps Greta company at home?", "What is the work of the Faithful?", "How do I recognise a hare?"];
 
 /// The sets, as JSON Lines, and the three questions that the demo asks at its end.
 pub(super) struct Sets {
     pub(super) train: String,
+    /// Half of the held-out rows: early stopping looks at them.
+    pub(super) validation: String,
+    /// The other half: nothing looks at them before the end.
     pub(super) held_out: String,
     pub(super) ask: String,
 }
@@ -89,8 +92,11 @@ pub(super) fn questions(world: &World) -> Result<Sets> {
     }
     teller.random.shuffle(&mut train);
     teller.random.shuffle(&mut held_out);
+    // What the demo asks at its end is among the rows that nothing looks at before.
+    held_out.sort_by_key(|row| ASK.contains(&row.question.as_str()));
+    let validation: Vec<Row> = held_out.drain(..held_out.len() / 2).collect();
     let ask: String = ASK.iter().map(|question| format!("{question}\n")).collect();
-    Ok(Sets { train: lines(&train), held_out: lines(&held_out), ask })
+    Ok(Sets { train: lines(&train), validation: lines(&validation), held_out: lines(&held_out), ask })
 }
 
 fn lines(rows: &[Row]) -> String {

@@ -167,7 +167,7 @@ impl Chat<'_> {
             self.printer.note(format!("the context is full: the model no longer reads the {left_out} oldest messages"));
         }
         let sampling = &self.conversation.sampling;
-        let settings = sampling.settings(self.tokenizer.eos_ids(), None, answer::fresh_seed());
+        let settings = sampling.settings(&self.tokenizer.stop_ids(), None, answer::fresh_seed());
         let found = answer::stream(self.opened, self.tokenizer, &ids, &settings, &sampling.stop, self.printer)?;
         self.printer.line("");
         answer::explain(&found, self.opened, None, self.is_verbose, self.printer);
