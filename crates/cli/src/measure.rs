@@ -110,12 +110,8 @@ fn answer(
     if start >= opened.decoder.spec().context {
         return Ok(None);
     }
-    let settings = GenerateSettings {
-        temperature: 0.0,
-        max_tokens: generation.tokens,
-        stop_ids: tokenizer.stop_ids(),
-        ..GenerateSettings::default()
-    };
+    let settings =
+        GenerateSettings { temperature: 0.0, max_tokens: generation.tokens, stop_ids: tokenizer.stop_ids(), ..GenerateSettings::default() };
     let mut generator = Generator::new(&opened.decoder, opened.adapter.as_ref(), &view.ids[..start], &settings)?;
     let mut ids = Vec::new();
     while let Some(id) = generator.next_token()? {

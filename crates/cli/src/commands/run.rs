@@ -49,7 +49,11 @@ pub(crate) fn run(arguments: &RunArguments, home: &Home, printer: &Printer) -> R
     } else {
         answer::prompt_ids(&tokenizer, &[Message::text("user", prompt.trim_end())])?
     };
-    let settings = sampling.settings(&if arguments.raw { tokenizer.eos_ids().to_vec() } else { tokenizer.stop_ids() }, arguments.logprobs, answer::fresh_seed());
+    let settings = sampling.settings(
+        &if arguments.raw { tokenizer.eos_ids().to_vec() } else { tokenizer.stop_ids() },
+        arguments.logprobs,
+        answer::fresh_seed(),
+    );
     let found = answer::stream(&opened, &tokenizer, &ids, &settings, &sampling.stop, printer)?;
     printer.line("");
     let text = |id: u32| tokenizer.token_text(id).unwrap_or_default();
