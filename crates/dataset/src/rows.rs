@@ -45,6 +45,17 @@ impl FoundRow {
         }
     }
 
+    /// Hash of the row as it stands in the file, by which exact copies are found; text files have
+    /// no rows.
+    pub(crate) fn hash(&self) -> Option<u64> {
+        let hash = match &self.row.payload {
+            Payload::Json(bytes) => blake3::hash(bytes.trim_ascii()),
+            Payload::Value(value) => blake3::hash(value.to_string().as_bytes()),
+            Payload::Text(_) | Payload::Problem(..) => return None,
+        };
+        Some(u64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("eight bytes")))
+    }
+
     fn convert(&self, value: &Value, excerpt: impl Fn() -> String) -> Read {
         match self.format.convert(value) {
             Ok(converted) => Read::Sample(converted),

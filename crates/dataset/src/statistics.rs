@@ -29,8 +29,6 @@ pub struct Statistics {
     pub rejected_answers: u64,
     /// Exact copies of earlier rows, kept or left out.
     pub duplicate_rows: u64,
-    /// Rows among which copies were looked for; fewer than all in very large data.
-    pub rows_compared: u64,
     lengths: BTreeMap<u32, u64>,
     longest: Vec<(u32, RowSource)>,
 }

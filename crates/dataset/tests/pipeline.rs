@@ -336,3 +336,40 @@ fn makers_at_the_same_time_do_not_disturb_each_other() {
     let left: Vec<_> = glob::glob(&format!("{}/**/*.tmp", cache.path().display())).expect("a pattern").flatten().collect();
     assert!(left.is_empty(), "{left:?}");
 }
+
+/// Makes a cache of many blocks, loses all after the first `kept` as a kill does, and goes on.
+fn check_killed_at(text: &str, changes: DataSettings, kept: usize) {
+    let folder = folder(&[("rows.jsonl", text.as_bytes())]);
+    let data = DataSettings { paths: vec![folder.path().join("rows.jsonl")], block_bytes: 3_000, ..changes };
+    let cache = tempfile::tempdir().expect("a folder");
+    let whole = open(&data, cache.path()).expect("prepared");
+    let file = |name: &str| {
+        let pattern = format!("{}/*/{name}", cache.path().display());
+        glob::glob(&pattern).expect("a pattern").flatten().next()
+    };
+    let content = |block: usize| std::fs::read(file(&format!("block-{block:05}.tokens")).expect("a block")).expect("readable");
+    let blocks = (0..).take_while(|block| file(&format!("block-{block:05}.tokens")).is_some()).count();
+    assert!(blocks > kept + 1, "{blocks} blocks");
+    let expected: Vec<Vec<u8>> = (0..blocks).map(content).collect();
+    std::fs::remove_file(file("manifest.json").expect("a manifest")).expect("removed");
+    for block in kept..blocks {
+        std::fs::remove_file(file(&format!("block-{block:05}.tokens")).expect("a block")).expect("removed");
+    }
+    let first = file("block-00000.tokens").map(|path| path.metadata().and_then(|data| data.modified()).expect("a time"));
+    let again = open(&data, cache.path()).expect("prepared");
+    assert_eq!(again.report, whole.report);
+    assert!((0..blocks).map(content).eq(expected));
+    let after = file("block-00000.tokens").map(|path| path.metadata().and_then(|data| data.modified()).expect("a time"));
+    assert_eq!(first == after, kept > 0, "whole blocks are not made again");
+}
+
+#[test]
+fn a_killed_preparation_goes_on_after_its_last_block() {
+    let rows = chats(200) + "oops\n" + &chats(150) + "{\"messages\":[]}\n";
+    let documents: String = (0..300).map(|row| format!("{{\"text\":\"document {row} {}\"}}\n", "x".repeat(row))).collect();
+    for kept in [0, 1, 4] {
+        check_killed_at(&rows, DataSettings { duplicates: Duplicates::Skip, ..settings("") }, kept);
+        check_killed_at(&documents, settings(""), kept);
+        check_killed_at(&documents, DataSettings { packing: false, max_length: 64, ..settings("") }, kept);
+    }
+}

@@ -12,7 +12,7 @@ use crate::read::DataFile;
 use crate::settings::{DataSettings, Duplicates};
 
 /// Raised when the same input would give other shards.
-const LAYOUT_VERSION: u32 = 1;
+const LAYOUT_VERSION: u32 = 2;
 
 /// The key of the given files under the given settings.
 pub(super) fn cache_key(

@@ -9,10 +9,13 @@ use std::thread;
 use std::time::Duration;
 
 use rayon::prelude::*;
+use serde::Serialize;
 
 use super::key::cache_key;
 use super::shard::temporary_name;
 use super::shared::{Handle, Shared};
+use super::standing::Standing;
+use super::tokenise::ConversationRows;
 use super::write::Writer;
 use super::{Shard, Tokeniser};
 use crate::Progress;
@@ -23,7 +26,6 @@ use crate::recognise::Sample;
 use crate::report::{DataReport, FileReport};
 use crate::rows::{FoundRow, FoundRows, Read};
 use crate::settings::DataSettings;
-use crate::store::tokenise::{ConversationRows, text_hash};
 
 /// Rows, and bytes of them, that are worked on at once.
 const CHUNK_ROWS: usize = 1024;
@@ -32,7 +34,7 @@ const CHUNK_BYTES: u64 = 1 << 20;
 /// One row after the work of a worker.
 pub(super) enum Outcome {
     Conversation { rows: ConversationRows, rejected_answers: u64 },
-    Document { ids: Vec<u32>, continues: bool, is_last: bool, hash: Option<u64> },
+    Document { ids: Vec<u32>, continues: bool, is_last: bool },
     Bad(Problem, String),
 }
 
@@ -53,9 +55,9 @@ pub(crate) fn prepare(
         Some((report, shards)) => Handle(Arc::new(Shared::new(key, report, shards, true, bytes_total))),
         None => {
             fs::create_dir_all(&folder).map_err(DatasetError::io("make token cache", &folder))?;
-            let report = new_report(&files, notes);
-            let shared = Arc::new(Shared::new(key, report, Vec::new(), false, bytes_total));
-            start(files, settings.clone(), tokeniser.clone(), folder, shared.clone())?;
+            let (standing, shards) = Standing::recover(&folder, new_report(&files, notes));
+            let shared = Arc::new(Shared::new(key, standing.report.clone(), shards, false, bytes_total));
+            start(files, settings.clone(), tokeniser.clone(), folder, shared.clone(), standing)?;
             Handle(shared)
         }
     };
@@ -94,14 +96,17 @@ fn open_whole(folder: &Path, files: &[DataFile]) -> Option<(DataReport, Vec<Shar
         }
         shards.push(shard);
     }
-    if report.files.len() != files.len() {
-        return None;
-    }
-    // The same content may lie elsewhere by now.
-    for (entry, file) in report.files.iter_mut().zip(files) {
+    let found = new_report(files, Vec::new());
+    adopt_files(&mut report, &found).then_some((report, shards))
+}
+
+/// Takes the paths of the files as they are now: the same content may lie elsewhere than when it
+/// was tokenised. False when these are not the same files.
+pub(super) fn adopt_files(report: &mut DataReport, found: &DataReport) -> bool {
+    for (entry, file) in report.files.iter_mut().zip(&found.files) {
         entry.path.clone_from(&file.path);
     }
-    Some((report, shards))
+    report.files.len() == found.files.len()
 }
 
 pub(super) fn shard_name(block: usize) -> String {
@@ -110,12 +115,16 @@ pub(super) fn shard_name(block: usize) -> String {
 
 /// Writes the manifest that makes a cache complete.
 pub(super) fn write_manifest(folder: &Path, report: &DataReport, shard_rows: &[u64]) -> Result<(), DatasetError> {
-    let path = folder.join("manifest.json");
-    let temporary = folder.join(temporary_name("manifest"));
-    let io = || DatasetError::io("write token cache", &path);
-    let text = serde_json::to_vec(&(report, shard_rows)).expect("a report has only string keys");
+    write_json(&folder.join("manifest.json"), &(report, shard_rows))
+}
+
+/// Writes a small file whole or not at all.
+pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), DatasetError> {
+    let temporary = path.with_extension(temporary_name("json"));
+    let io = || DatasetError::io("write token cache", path);
+    let text = serde_json::to_vec(value).expect("keys are strings or numbers");
     fs::write(&temporary, text).map_err(io())?;
-    fs::rename(&temporary, &path).map_err(io())
+    fs::rename(&temporary, path).map_err(io())
 }
 
 /// Starts the threads of the preparation.
@@ -125,6 +134,7 @@ fn start(
     tokeniser: Arc<Tokeniser>,
     folder: PathBuf,
     shared: Arc<Shared>,
+    standing: Standing,
 ) -> Result<(), DatasetError> {
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(settings.threads)
@@ -149,7 +159,7 @@ fn start(
     spawn(
         "data-write",
         Box::new(move || {
-            let made = write_all(&receiver, &pool, &settings, &tokeniser, &make_folder, &shared);
+            let made = write_all(&receiver, &pool, Writer::new(&settings, &tokeniser, &make_folder, &shared, standing));
             if let Err(error) = made {
                 shared.fail(error);
             }
@@ -190,27 +200,25 @@ fn read_all(mut found: FoundRows, sender: &SyncSender<Chunk>, shared: &Shared) {
     }
 }
 
-fn write_all(
-    receiver: &Receiver<Chunk>,
-    pool: &rayon::ThreadPool,
-    settings: &DataSettings,
-    tokeniser: &Tokeniser,
-    folder: &Path,
-    shared: &Shared,
-) -> Result<(), DatasetError> {
-    let mut writer = Writer::new(settings, tokeniser, folder, shared);
+fn write_all(receiver: &Receiver<Chunk>, pool: &rayon::ThreadPool, mut writer: Writer<'_>) -> Result<(), DatasetError> {
     for chunk in receiver {
         let (chunk, position) = chunk?;
-        writer.set_position(position);
-        if shared.is_cancelled() {
+        if writer.shared().is_cancelled() {
             return Ok(());
         }
-        let outcomes: Vec<Outcome> = pool.install(|| chunk.par_iter().map(|row| work(row, tokeniser)).collect());
-        for (row, outcome) in chunk.iter().zip(outcomes) {
-            writer.add(row, outcome)?;
+        writer.set_position(position);
+        // Rows of blocks that were made before are only looked at for copies.
+        let known = (writer.rows_to_skip() as usize).min(chunk.len());
+        let hashes: Vec<Option<u64>> = pool.install(|| chunk.par_iter().map(FoundRow::hash).collect());
+        writer.skip(&hashes[..known]);
+        let fresh = &chunk[known..];
+        let tokeniser = writer.tokeniser();
+        let outcomes: Vec<Outcome> = pool.install(|| fresh.par_iter().map(|row| work(row, tokeniser)).collect());
+        for ((row, outcome), hash) in fresh.iter().zip(outcomes).zip(&hashes[known..]) {
+            writer.add(row, outcome, *hash)?;
         }
     }
-    if shared.is_cancelled() { Ok(()) } else { writer.finish() }
+    if writer.shared().is_cancelled() { Ok(()) } else { writer.finish() }
 }
 
 /// One row to tokens.
@@ -226,12 +234,12 @@ fn work(found: &FoundRow, tokeniser: &Tokeniser) -> Outcome {
     match found.read() {
         Read::Bad(problem, excerpt) => Outcome::Bad(problem, excerpt),
         Read::Piece(piece) => match tokeniser.document(&piece.text, !piece.continues, piece.is_last) {
-            Ok(ids) => Outcome::Document { ids, continues: piece.continues, is_last: piece.is_last, hash: None },
+            Ok(ids) => Outcome::Document { ids, continues: piece.continues, is_last: piece.is_last },
             Err(problem) => bad(problem),
         },
         Read::Sample(converted) => match converted.sample {
             Sample::Document(text) => match tokeniser.document(&text, true, true) {
-                Ok(ids) => Outcome::Document { ids, continues: false, is_last: true, hash: Some(text_hash(&text)) },
+                Ok(ids) => Outcome::Document { ids, continues: false, is_last: true },
                 Err(problem) => bad(problem),
             },
             Sample::Conversation(conversation) => match tokeniser.conversation(&conversation) {

@@ -4,6 +4,7 @@ mod key;
 mod make;
 mod shard;
 mod shared;
+mod standing;
 mod tokenise;
 mod write;
 

@@ -28,7 +28,6 @@ pub(crate) struct Tokeniser {
 
 /// A rendered and tokenised conversation, before anything is cut.
 pub(crate) struct Rendered {
-    pub(crate) text: String,
     pub(crate) encoding: Encoding,
     pub(crate) mask: Vec<bool>,
 }
@@ -39,8 +38,6 @@ pub(crate) struct ConversationRows {
     pub(crate) rows: Vec<TokenRow>,
     /// Tokens before anything was cut.
     pub(crate) length: u32,
-    /// Hash of the rendered text, to find copies.
-    pub(crate) hash: u64,
     /// Whether the row was longer than the maximum and `too_long=stop`.
     pub(crate) must_stop: bool,
 }
@@ -56,13 +53,12 @@ impl Tokeniser {
             TrainOn::Everything => vec![true; encoding.ids.len()],
             _ => mask_from_spans(&encoding, &spans),
         };
-        Ok(Rendered { text, encoding, mask })
+        Ok(Rendered { encoding, mask })
     }
 
     /// The rows of a conversation.
     pub(crate) fn conversation(&self, conversation: &Conversation) -> Result<ConversationRows, Problem> {
         let rendered = self.render(conversation)?;
-        let hash = text_hash(&rendered.text);
         let length = rendered.encoding.ids.len();
         let (ids, mask) = (rendered.encoding.ids, rendered.mask);
         let limit = self.rendering.max_length;
@@ -86,7 +82,7 @@ impl Tokeniser {
             return Err(Problem::new(RowProblem::NothingTrained, detail));
         }
         let must_stop = is_too_long && self.rendering.too_long == TooLong::Stop;
-        Ok(ConversationRows { rows, length: length as u32, hash, must_stop })
+        Ok(ConversationRows { rows, length: length as u32, must_stop })
     }
 
     /// The ids of a document or a piece of one, with the marks of its beginning and end.
@@ -96,12 +92,6 @@ impl Tokeniser {
         let eos = self.tokenizer.eos_ids().first().copied().filter(|_| is_last);
         Ok(bos.into_iter().chain(body).chain(eos).collect())
     }
-}
-
-/// Hash by which exact copies are found.
-pub(crate) fn text_hash(text: &str) -> u64 {
-    let hash = blake3::hash(text.as_bytes());
-    u64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("eight bytes"))
 }
 
 fn refused(refusal: &SpanRefusal) -> Problem {

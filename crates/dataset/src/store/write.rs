@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use apertis_domain::recipe::OnBadRow;
 
-use super::make::{Outcome, shard_name, write_manifest};
+use super::make::{Outcome, shard_name, write_json, write_manifest};
 use super::shard::{Shard, ShardWriter, TokenRow};
 use super::shared::Shared;
+use super::standing::{OpenDocument, Standing};
 use super::tokenise::{Tokeniser, target_count};
 use crate::error::DatasetError;
 use crate::problem::{Problem, RowProblem, RowSource};
@@ -29,6 +30,8 @@ pub(super) struct Writer<'a> {
     report: DataReport,
     shard: Option<ShardWriter>,
     shard_rows: Vec<u64>,
+    rows_to_skip: u64,
+    rows_taken: u64,
     block_bytes: u64,
     /// Bytes of the files read by now, and when the open block began.
     position: u64,
@@ -37,32 +40,39 @@ pub(super) struct Writer<'a> {
     document: OpenDocument,
 }
 
-/// The document whose pieces are arriving.
-#[derive(Default)]
-struct OpenDocument {
-    source: Option<RowSource>,
-    length: u64,
-    /// Tokens of an unpacked document that do not fill a window yet.
-    pending: Vec<u32>,
-    pending_continues: bool,
-}
-
 impl<'a> Writer<'a> {
-    pub(super) fn new(settings: &'a DataSettings, tokeniser: &'a Tokeniser, folder: &'a Path, shared: &'a Shared) -> Self {
+    /// A writer that goes on where `standing` says.
+    pub(super) fn new(
+        settings: &'a DataSettings,
+        tokeniser: &'a Tokeniser,
+        folder: &'a Path,
+        shared: &'a Shared,
+        standing: Standing,
+    ) -> Self {
         Self {
             settings,
             tokeniser,
             folder,
             shared,
-            report: shared.report(),
+            report: standing.report,
             shard: None,
-            shard_rows: Vec::new(),
+            shard_rows: standing.shard_rows,
+            rows_to_skip: standing.rows_taken,
+            rows_taken: 0,
             block_bytes: 0,
-            position: 0,
-            block_position: 0,
+            position: standing.position,
+            block_position: standing.position,
             hashes: HashSet::default(),
-            document: OpenDocument::default(),
+            document: standing.document,
         }
+    }
+
+    pub(super) fn shared(&self) -> &'a Shared {
+        self.shared
+    }
+
+    pub(super) fn tokeniser(&self) -> &'a Tokeniser {
+        self.tokeniser
     }
 
     /// Says how many bytes of the files had been read when the rows to come were complete.
@@ -70,7 +80,23 @@ impl<'a> Writer<'a> {
         self.position = position;
     }
 
-    pub(super) fn add(&mut self, found: &FoundRow, outcome: Outcome) -> Result<(), DatasetError> {
+    /// Rows that are in whole blocks already.
+    pub(super) fn rows_to_skip(&self) -> u64 {
+        self.rows_to_skip
+    }
+
+    /// Passes over rows that are in whole blocks already.
+    pub(super) fn skip(&mut self, hashes: &[Option<u64>]) {
+        self.rows_to_skip -= hashes.len() as u64;
+        self.rows_taken += hashes.len() as u64;
+        for hash in hashes.iter().flatten() {
+            self.is_copy(*hash);
+        }
+    }
+
+    pub(super) fn add(&mut self, found: &FoundRow, outcome: Outcome, hash: Option<u64>) -> Result<(), DatasetError> {
+        self.rows_taken += 1;
+        let is_copy = hash.is_some_and(|hash| self.is_copy(hash));
         let source = found.row.source;
         let file = &mut self.report.files[source.file as usize];
         if file.format.is_empty() && !matches!(outcome, Outcome::Bad(..)) {
@@ -91,7 +117,7 @@ impl<'a> Writer<'a> {
                     let detail = format!("{} tokens, at most {} allowed", rows.length, self.settings.max_length);
                     return Err(self.stop(source, RowProblem::TooLong, detail, "too_long=stop"));
                 }
-                if self.is_left_out_copy(source, rows.hash) {
+                if is_copy && self.leaves_copy_out(source) {
                     return Ok(());
                 }
                 let statistics = &mut self.report.statistics;
@@ -101,10 +127,8 @@ impl<'a> Writer<'a> {
                     self.push(row, source)?;
                 }
             }
-            Outcome::Document { ids, continues, is_last, hash } => {
-                if let Some(hash) = hash
-                    && self.is_left_out_copy(source, hash)
-                {
+            Outcome::Document { ids, continues, is_last } => {
+                if is_copy && self.leaves_copy_out(source) {
                     return Ok(());
                 }
                 self.add_document(ids, continues, is_last, source)?;
@@ -114,6 +138,7 @@ impl<'a> Writer<'a> {
         if self.shard.as_ref().is_some_and(|shard| self.block_bytes >= self.settings.block_bytes || is_full(shard))
             && let Some(shard) = self.end_block(true)?
         {
+            self.write_standing()?;
             self.shared.publish(shard, self.report.clone());
         }
         Ok(())
@@ -132,17 +157,14 @@ impl<'a> Writer<'a> {
         DatasetError::BadRow { path, line: source.line, code: kind.code(), detail, because }
     }
 
+    /// Whether a row is a copy of an earlier one; remembers it.
+    fn is_copy(&mut self, hash: u64) -> bool {
+        if self.hashes.len() < HASHES_MAX { !self.hashes.insert(hash) } else { self.hashes.contains(&hash) }
+    }
+
     /// Counts a copy of an earlier row; true when it is to be left out.
-    fn is_left_out_copy(&mut self, source: RowSource, hash: u64) -> bool {
-        let statistics = &mut self.report.statistics;
-        let is_copy = if self.hashes.len() < HASHES_MAX { !self.hashes.insert(hash) } else { self.hashes.contains(&hash) };
-        if self.hashes.len() < HASHES_MAX {
-            statistics.rows_compared += 1;
-        }
-        if !is_copy {
-            return false;
-        }
-        statistics.duplicate_rows += 1;
+    fn leaves_copy_out(&mut self, source: RowSource) -> bool {
+        self.report.statistics.duplicate_rows += 1;
         let is_left_out = self.settings.duplicates == Duplicates::Skip;
         if is_left_out {
             let problem = Problem::new(RowProblem::Duplicate, "an exact copy of an earlier row");
@@ -222,14 +244,25 @@ impl<'a> Writer<'a> {
         Ok(Some(shard))
     }
 
+    /// Notes how far the making is, beside the block that just ended.
+    fn write_standing(&self) -> Result<(), DatasetError> {
+        let standing = Standing {
+            report: self.report.clone(),
+            shard_rows: self.shard_rows.clone(),
+            rows_taken: self.rows_taken,
+            position: self.position,
+            document: self.document.clone(),
+        };
+        write_json(&Standing::path(self.folder, self.shard_rows.len() - 1), &standing)
+    }
+
     pub(super) fn finish(mut self) -> Result<(), DatasetError> {
         let last = self.end_block(false)?;
         if self.shard_rows.is_empty() {
             let summary = self.report.problems.summary();
             return Err(DatasetError::NoUsableRows { rows_read: self.report.rows_read, summary });
         }
-        let statistics = &self.report.statistics;
-        if statistics.rows_compared < statistics.rows && self.hashes.len() == HASHES_MAX {
+        if self.hashes.len() == HASHES_MAX {
             self.report.notes.push(format!("copies were looked for among the first {HASHES_MAX} different rows"));
         }
         self.report.is_complete = true;
