@@ -1,5 +1,6 @@
 //! The token cache: rows as ids on disk, made once for each content and read by mapping.
 
+mod copies;
 mod key;
 mod make;
 mod shard;

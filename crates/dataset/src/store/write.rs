@@ -1,12 +1,11 @@
 //! The one place where rows become blocks: counts, copies, windows of unpacked documents, and the
 //! end of a block, all in file order.
 
-use std::collections::HashSet;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::path::{Path, PathBuf};
 
 use apertis_domain::recipe::OnBadRow;
 
+use super::copies::{COPIES_COMPARED_MAX, SeenRows};
 use super::make::{Outcome, shard_name, write_json, write_manifest};
 use super::shard::{Shard, ShardWriter, TokenRow};
 use super::shared::Shared;
@@ -17,9 +16,6 @@ use crate::problem::{Problem, RowProblem, RowSource};
 use crate::report::DataReport;
 use crate::rows::FoundRow;
 use crate::settings::{BLOCK_ROWS, DataSettings, Duplicates};
-
-/// Hashes of rows kept to find copies: 24 MiB at most, whatever the size of the data.
-const HASHES_MAX: usize = 1 << 20;
 
 /// Rows in, blocks out.
 pub(super) struct Writer<'a> {
@@ -36,7 +32,7 @@ pub(super) struct Writer<'a> {
     /// Bytes of the files read by now, and when the open block began.
     position: u64,
     block_position: u64,
-    hashes: HashSet<u64, BuildHasherDefault<TakenAsIs>>,
+    seen: SeenRows,
     document: OpenDocument,
 }
 
@@ -62,7 +58,7 @@ impl<'a> Writer<'a> {
             block_bytes: 0,
             position: standing.position,
             block_position: standing.position,
-            hashes: HashSet::default(),
+            seen: SeenRows::default(),
             document: standing.document,
         }
     }
@@ -90,13 +86,13 @@ impl<'a> Writer<'a> {
         self.rows_to_skip -= hashes.len() as u64;
         self.rows_taken += hashes.len() as u64;
         for hash in hashes.iter().flatten() {
-            self.is_copy(*hash);
+            self.seen.check(*hash);
         }
     }
 
     pub(super) fn add(&mut self, found: &FoundRow, outcome: Outcome, hash: Option<u64>) -> Result<(), DatasetError> {
         self.rows_taken += 1;
-        let is_copy = hash.is_some_and(|hash| self.is_copy(hash));
+        let is_copy = hash.is_some_and(|hash| self.seen.check(hash));
         let source = found.row.source;
         let file = &mut self.report.files[source.file as usize];
         if file.format.is_empty() && !matches!(outcome, Outcome::Bad(..)) {
@@ -155,11 +151,6 @@ impl<'a> Writer<'a> {
     fn stop(&self, source: RowSource, kind: RowProblem, detail: String, because: &'static str) -> DatasetError {
         let path = self.report.files.get(source.file as usize).map_or_else(PathBuf::new, |file| file.path.clone());
         DatasetError::BadRow { path, line: source.line, code: kind.code(), detail, because }
-    }
-
-    /// Whether a row is a copy of an earlier one; remembers it.
-    fn is_copy(&mut self, hash: u64) -> bool {
-        if self.hashes.len() < HASHES_MAX { !self.hashes.insert(hash) } else { self.hashes.contains(&hash) }
     }
 
     /// Counts a copy of an earlier row; true when it is to be left out.
@@ -262,32 +253,12 @@ impl<'a> Writer<'a> {
             let summary = self.report.problems.summary();
             return Err(DatasetError::NoUsableRows { rows_read: self.report.rows_read, summary });
         }
-        if self.hashes.len() == HASHES_MAX {
-            self.report.notes.push(format!("copies were looked for among the first {HASHES_MAX} different rows"));
+        if self.seen.is_full() {
+            self.report.notes.push(format!("copies were looked for among the first {COPIES_COMPARED_MAX} different rows"));
         }
         self.report.is_complete = true;
         write_manifest(self.folder, &self.report, &self.shard_rows)?;
         self.shared.finish(last, self.report);
         Ok(())
-    }
-}
-
-/// The keys are hashes already.
-#[derive(Default)]
-struct TakenAsIs(u64);
-
-impl Hasher for TakenAsIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
-        }
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.0 = value;
     }
 }
