@@ -34,6 +34,11 @@ Examples:
 
 Without a model, lengths are counted in bytes.";
 
+const MERGE_EXAMPLES: &str = "\
+Examples:
+  apertis merge model=lora-1 out=./my-model
+  apertis merge model=./base adapter=./adapter out=./my-model precision=f32";
+
 const TOKENS_EXAMPLES: &str = "\
 Examples:
   apertis tokens model=./SmolLM2-135M data=chats.jsonl row=3
@@ -62,6 +67,9 @@ pub(crate) enum Verb {
     List,
     /// Describe a model
     Show(ShowArguments),
+    /// Write a model with its adapter built in
+    #[command(after_help = MERGE_EXAMPLES)]
+    Merge(AssignmentArguments),
     /// Measure how quick this machine is with a model
     Bench(BenchArguments),
     /// Tell what this machine has and what it means

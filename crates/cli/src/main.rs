@@ -54,6 +54,7 @@ fn run(arguments: Arguments, printer: &Printer) -> Result<ExitCode, Failure> {
         Verb::Tokens(tokens) => commands::tokens::run(&tokens, &home()?, printer),
         Verb::List => commands::list::run(&home()?, printer),
         Verb::Show(show) => commands::show::run(&show, &home()?, printer),
+        Verb::Merge(merge) => commands::merge::run(&merge, &home()?, printer),
         Verb::Bench(bench) => commands::bench::run(&bench, &home()?, printer),
         Verb::Doctor => commands::doctor::run(&home()?, printer),
         Verb::Completions(shell) => Ok(commands::completions::run(&shell, printer)),

@@ -71,3 +71,27 @@ fn bad_rows_are_counted_with_examples() {
     assert_eq!(found["dropped"]["not_json"]["examples"][0]["line"], 25);
     assert_eq!(found["dropped"]["empty_answer"]["count"], 1);
 }
+
+#[test]
+fn a_merged_model_is_as_good_as_its_parts() {
+    let home = Home::new();
+    let data = home.write("book.txt", text());
+    home.json(&words(&tiny(&data, 20), &["--name", "base"]));
+    let data = format!("data={data}");
+    let tuned = ["train", "model=base", &data, "max_steps=10", "learning_rate=0.01", "threads=1", "eval_fraction=0", "precision=f32"];
+    home.json(&[&tuned[..], &["--name", "tuned"]].concat());
+    let out = home.path().join("merged").display().to_string();
+    let (merge, out) = (["merge", "model=tuned", "precision=f32"], format!("out={out}"));
+    home.json(&[&merge[..], &[&out]].concat());
+    let loss = |model: &str| {
+        let found = home.json(&["eval", &format!("model={model}"), &data, "precision=f32", "threads=1"]);
+        found["nll_per_token"].as_f64().expect("a loss")
+    };
+    let (base, parts, merged) = (loss("base"), loss("tuned"), loss(out.trim_start_matches("out=")));
+    // Two matrix products against one: rounding of f32, a few millionths.
+    assert!((parts - merged).abs() < 1e-4 * parts && (base - merged).abs() > 1e-3, "{base} {parts} {merged}");
+    let again = home.call(&[&merge[..], &[&out]].concat());
+    assert!(again.code == 1 && again.stderr.contains("is there already"), "{}", again.stderr);
+    let whole = home.call(&["merge", "model=base", "out=/nowhere"]);
+    assert!(whole.code == 1 && whole.stderr.contains("whole model"), "{}", whole.stderr);
+}

@@ -38,7 +38,23 @@ fn errors_are_json_too() {
 #[test]
 fn every_verb_helps() {
     let home = Home::new();
-    for verb in ["train", "eval", "run", "tokens", "logits", "data", "runs", "watch", "stop", "show", "list", "doctor", "completions"] {
+    for verb in [
+        "train",
+        "eval",
+        "run",
+        "tokens",
+        "logits",
+        "data",
+        "runs",
+        "watch",
+        "stop",
+        "show",
+        "list",
+        "doctor",
+        "completions",
+        "merge",
+        "bench",
+    ] {
         let answer = home.call(&[verb, "--help"]);
         assert_eq!(answer.code, 0, "{verb}: {}", answer.stderr);
         assert!(answer.stdout.contains("Usage: apertis"), "{verb}: {}", answer.stdout);

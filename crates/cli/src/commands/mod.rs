@@ -9,6 +9,7 @@ pub(crate) mod dry_run;
 pub(crate) mod eval;
 pub(crate) mod list;
 pub(crate) mod logits;
+pub(crate) mod merge;
 pub(crate) mod run;
 pub(crate) mod runs;
 pub(crate) mod show;
