@@ -33,9 +33,13 @@ pub(crate) fn open(recipe: &Recipe, home: &Home) -> Result<OpenModel, Failure> {
     let machine = apertis_trainer::machine(recipe, settings::cores())?;
     let options = LoadOptions { dtype: machine.dtype, checks_values: true };
     let (_, weights) = load_model(&resolved.folder, &machine.backend, &options)?;
-    let adapter = match &resolved.adapter {
-        Some(folder) => Some(adapter::load(folder, &weights)?.0),
-        None => None,
+    let (weights, adapter) = match &resolved.adapter {
+        Some(folder) => {
+            // An adapter that brings a head of its own makes other weights of a tied model.
+            let attached = adapter::attach(folder, &weights)?;
+            (attached.weights, Some(attached.adapter))
+        }
+        None => (weights, None),
     };
     Ok(OpenModel { resolved, machine, decoder: Decoder::new(weights), adapter })
 }
