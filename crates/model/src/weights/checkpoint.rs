@@ -1,12 +1,14 @@
 //! A checkpoint as a set of named tensors, whatever files hold it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use apertis_kernels::Dtype;
 use half::{bf16, f16};
 
-use super::safetensors;
+use super::{safetensors, torch};
 use crate::error::ModelError;
 
 /// The type of a stored number.
@@ -40,13 +42,13 @@ pub struct StoredTensor<'a> {
     /// Type of the numbers.
     pub dtype: StoredDtype,
     /// The numbers, little-endian, row by row.
-    pub bytes: &'a [u8],
+    pub bytes: Cow<'a, [u8]>,
 }
 
 impl StoredTensor<'_> {
     /// The numbers as f32.
     pub fn to_f32(&self) -> Vec<f32> {
-        let bytes = self.bytes;
+        let bytes = &*self.bytes;
         match self.dtype {
             StoredDtype::F32 => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
             StoredDtype::F64 => {
@@ -85,9 +87,14 @@ impl Checkpoint {
         if single.is_file() {
             return Checkpoint::from_files(&[single]);
         }
-        let index = folder.join("model.safetensors.index.json");
-        if index.is_file() {
-            return Checkpoint::from_files(&shards(folder, &index)?);
+        for (index, single) in [("model.safetensors.index.json", "pytorch_model.bin"), ("pytorch_model.bin.index.json", "")] {
+            let (index, single) = (folder.join(index), folder.join(single));
+            if index.is_file() {
+                return Checkpoint::from_files(&shards(folder, &index)?);
+            }
+            if single.is_file() {
+                return Checkpoint::from_files(&[single]);
+            }
         }
         Err(ModelError::weights(folder, "found neither model.safetensors, its index, nor pytorch_model.bin"))
     }
@@ -113,8 +120,19 @@ impl Checkpoint {
     pub fn from_files(paths: &[PathBuf]) -> Result<Checkpoint, ModelError> {
         let mut checkpoint = Checkpoint { files: Vec::new(), places: BTreeMap::new(), paths: paths.to_vec() };
         for path in paths {
-            checkpoint.add(path, Box::new(safetensors::SafetensorsFile::open(path)?))?;
+            let file: Box<dyn TensorFile> = match is_torch(path)? {
+                true => Box::new(torch::TorchFile::open(path)?),
+                false => Box::new(safetensors::SafetensorsFile::open(path)?),
+            };
+            checkpoint.add(path, file)?;
         }
+        Ok(checkpoint)
+    }
+
+    /// A file that was read some other way.
+    pub(super) fn from_file(path: &Path, file: Box<dyn TensorFile>) -> Result<Checkpoint, ModelError> {
+        let mut checkpoint = Checkpoint { files: Vec::new(), places: BTreeMap::new(), paths: vec![path.to_path_buf()] };
+        checkpoint.add(path, file)?;
         Ok(checkpoint)
     }
 
@@ -168,6 +186,14 @@ impl From<StoredDtype> for Option<Dtype> {
             StoredDtype::F64 => None,
         }
     }
+}
+
+/// Whether a file begins as PyTorch's do: a zip, or a pickle. The content decides, not the ending.
+fn is_torch(path: &Path) -> Result<bool, ModelError> {
+    let mut start = [0; 2];
+    let mut file = std::fs::File::open(path).map_err(ModelError::io(path))?;
+    let count = file.read(&mut start).map_err(ModelError::io(path))?;
+    Ok(count == 2 && (start == *b"PK" || start == [0x80, 0x02]))
 }
 
 /// The files that an index names, each once.

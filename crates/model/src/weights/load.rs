@@ -7,6 +7,7 @@ use apertis_kernels::{Backend, Dtype, Owned};
 use half::bf16;
 
 use super::checkpoint::{Checkpoint, StoredDtype, StoredTensor};
+use super::llama2c;
 use crate::config::ModelConfig;
 use crate::decoder::ModelWeights;
 use crate::error::ModelError;
@@ -22,7 +23,7 @@ pub struct LoadOptions {
     pub checks_values: bool,
 }
 
-/// Reads a Hugging Face model folder.
+/// Reads a Hugging Face model folder, or a model file of llama2.c (or a folder that holds one).
 ///
 /// # Errors
 /// A sentence about the config, a missing tensor, a shape that does not fit, or a value that is
@@ -32,9 +33,19 @@ pub fn load_model(
     backend: &Arc<dyn Backend>,
     options: &LoadOptions,
 ) -> Result<(ModelConfig, Arc<ModelWeights>), ModelError> {
-    let config = ModelConfig::from_folder(folder)?;
+    let alone = match folder.is_file() {
+        true => Some(folder.to_path_buf()),
+        false if !folder.join("config.json").exists() && folder.is_dir() => llama2c::find(folder)?,
+        false => None,
+    };
+    let (config, checkpoint) = match alone {
+        Some(path) => {
+            let (config, file) = llama2c::open(&path)?;
+            (config, Checkpoint::from_file(&path, Box::new(file))?)
+        }
+        None => (ModelConfig::from_folder(folder)?, Checkpoint::from_folder(folder)?),
+    };
     let spec = Arc::new(family::map(&config)?);
-    let checkpoint = Checkpoint::from_folder(folder)?;
     let weights = load_weights(&spec, &checkpoint, backend, options)?;
     Ok((config, weights))
 }
@@ -82,7 +93,7 @@ fn load_parameter(
             check_values(&part.name, &stored)?;
         }
         if let Some(dtype) = Option::<Dtype>::from(stored.dtype) {
-            let tensor = backend.load_weight(&part.name, dtype, options.dtype, parameter.rows, parameter.columns, stored.bytes)?;
+            let tensor = backend.load_weight(&part.name, dtype, options.dtype, parameter.rows, parameter.columns, &stored.bytes)?;
             return Ok(Owned::adopt(backend, tensor));
         }
     }

@@ -1,5 +1,6 @@
 //! The safetensors format, memory-mapped; the header is checked before it is believed.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -48,7 +49,7 @@ impl TensorFile for SafetensorsFile {
             .map
             .get(self.data_start + start..self.data_start + end)
             .ok_or_else(|| ModelError::weights(&self.path, format!("{name}: lies beyond the end of the file")))?;
-        Ok(StoredTensor { shape: info.shape.clone(), dtype, bytes })
+        Ok(StoredTensor { shape: info.shape.clone(), dtype, bytes: Cow::Borrowed(bytes) })
     }
 
     fn release(&self) {
