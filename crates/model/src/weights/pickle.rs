@@ -39,7 +39,8 @@ pub(super) enum Value {
     Nothing,
     Number(i64),
     Text(Rc<str>),
-    Global(Rc<str>, Rc<str>),
+    /// The name of a type or function, without its module.
+    Global(Rc<str>),
     Sequence(Rc<Sequence>),
     Map(Rc<Vec<(Value, Value)>>),
     Storage(StorageRef),
@@ -226,7 +227,7 @@ impl Machine<'_> {
         if !is_known {
             return Err(format!("a call of {module}.{name}, expected tensors alone; nothing of it was run"));
         }
-        self.stack.push(Value::Global(module, name));
+        self.stack.push(Value::Global(name));
         Ok(())
     }
 
@@ -308,7 +309,7 @@ fn items(value: &Value) -> &[Value] {
 
 /// `('storage', type, key, place, count)`.
 fn storage(reference: &Value) -> Result<StorageRef, String> {
-    let [Value::Text(kind), Value::Global(_, class), Value::Text(key), _, Value::Number(count), ..] = items(reference) else {
+    let [Value::Text(kind), Value::Global(class), Value::Text(key), _, Value::Number(count), ..] = items(reference) else {
         return Err("a reference that is no storage".to_string());
     };
     if &**kind != "storage" {
@@ -330,7 +331,7 @@ fn storage(reference: &Value) -> Result<StorageRef, String> {
 }
 
 fn call(function: &Value, arguments: &Value) -> Result<Value, String> {
-    let Value::Global(_, name) = function else { return Err("a call of something without a name".to_string()) };
+    let Value::Global(name) = function else { return Err("a call of something without a name".to_string()) };
     match (&**name, items(arguments)) {
         ("OrderedDict", []) => Ok(Value::Map(Rc::default())),
         ("_rebuild_parameter", [tensor @ Value::Tensor(_), ..]) => Ok(tensor.clone()),
