@@ -13,7 +13,7 @@ use crate::optimizer::OptimizerState;
 
 /// Tokens computed at once when memory is plenty: more saves no time on a processor, and costs
 /// memory. Measured in docs/experiments.md.
-const MICRO_BATCH_TOKENS: usize = 1536;
+const MICRO_BATCH_TOKENS: usize = 1408;
 /// Fewer tokens than this waste the products' tiles.
 const MICRO_BATCH_TOKENS_MIN: usize = 128;
 /// The head's block of logits, packed panels, thread stacks, tokenizer, program.
