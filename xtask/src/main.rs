@@ -1,5 +1,6 @@
 //! Everything a developer runs: demo, test, check, bench, generate, tidy.
 
+mod bench;
 mod corpus;
 mod demo;
 mod references;
@@ -25,12 +26,13 @@ fn main() -> ExitCode {
 fn run(arguments: &[String]) -> Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
+        ["bench", ..] => bench::run(&root(), &arguments[1..]),
         ["generate", "corpus", ..] => corpus::run(&root(), &arguments[2..]),
         ["demo"] => demo::run(&root()),
         ["references", ..] => references::run(&root(), &arguments[1..]),
         ["test"] => test::run(&root()),
         ["tidy"] => tidy::run(&root()),
-        _ => bail!("xtask: expected demo, test, tidy, `generate corpus` or references, found `{}`", words.join(" ")),
+        _ => bail!("xtask: expected demo, test, bench, tidy, `generate corpus` or references, found `{}`", words.join(" ")),
     }
 }
 

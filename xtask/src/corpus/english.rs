@@ -29,11 +29,11 @@ const TENS: [&str; 10] = ["", "", "twenty", "thirty", "forty", "fifty", "sixty",
 pub(super) fn number_words(n: usize) -> String {
     match n {
         0..20 => ONES[n].to_owned(),
-        20..100 if n % 10 == 0 => TENS[n / 10].to_owned(),
+        20..100 if n.is_multiple_of(10) => TENS[n / 10].to_owned(),
         20..100 => format!("{}-{}", TENS[n / 10], ONES[n % 10]),
-        100..1000 if n % 100 == 0 => format!("{} hundred", ONES[n / 100]),
+        100..1000 if n.is_multiple_of(100) => format!("{} hundred", ONES[n / 100]),
         100..1000 => format!("{} hundred and {}", ONES[n / 100], number_words(n % 100)),
-        _ if n % 1000 == 0 => format!("{} thousand", number_words(n / 1000)),
+        _ if n.is_multiple_of(1000) => format!("{} thousand", number_words(n / 1000)),
         _ if n % 1000 < 100 => {
             format!("{} thousand and {}", number_words(n / 1000), number_words(n % 1000))
         }

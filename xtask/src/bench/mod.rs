@@ -1,0 +1,35 @@
+//! `bench`: the figures of docs/benchmarks.md, ours and PyTorch's in turn, as medians of rounds.
+//!
+//! The comparison scripts and PyTorch are no part of the project: without `--peer` only our side is
+//! measured.
+
+mod fine_tune;
+mod options;
+mod programs;
+mod scratch;
+mod shape;
+mod start;
+mod table;
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use options::Options;
+use programs::Programs;
+
+/// Runs the groups of figures that were asked for; all of them where none was named.
+pub(crate) fn run(root: &Path, words: &[String]) -> Result<()> {
+    let options = Options::parse(words)?;
+    let programs = Programs::build(root, &options)?;
+    for group in &options.groups {
+        println!("\n## {group}\n");
+        match group.as_str() {
+            "fine-tune" => fine_tune::run(root, &programs, &options)?,
+            "scratch" => scratch::run(root, &programs, &options)?,
+            "start" => start::run(root, &programs, &options)?,
+            _ => bail!("bench: expected one of {}, found `{group}`", options::GROUPS.join(", ")),
+        }
+    }
+    Ok(())
+}
