@@ -10,18 +10,17 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use apertis_kernels::{Backend, Context, CpuBackend, Dtype, InstructionSet, Owned, Tensor};
+use apertis_kernels::{Backend, Dtype, Owned, Tensor};
 use apertis_model::adapter::{self, Attached, LowRank};
 use apertis_model::decoder::{Arena, StepOptions, new_totals};
 use apertis_model::weights::{Checkpoint, LoadOptions, load_model};
 use apertis_model::{Adapter, Decoder, Gradients, ModelConfig, ModelWeights, ParameterId, Trainable};
-use reference::Case;
+use reference::{Case, fastest_and_deferred};
 
 const OPTIONS: LoadOptions = LoadOptions { dtype: Dtype::F32, checks_values: true };
 
 fn backend() -> Arc<dyn Backend> {
-    let set = *InstructionSet::available().last().expect("at least one");
-    CpuBackend::new(Arc::new(Context::new(2, set).expect("available")))
+    fastest_and_deferred().swap_remove(0)
 }
 
 /// A case, the folder of its base, and of its adapter.
@@ -75,26 +74,29 @@ fn check_logits(case: &Case, label: &str, logits: &[f32], expected: &[f32]) {
 
 #[test]
 fn logits_with_the_adapter_equal_the_reference() {
-    let backend = backend();
-    for (case, base, folder) in cases() {
-        let (_, attached) = attach(&case, &base, &folder, &backend);
-        check_logits(&case, "adapted", &logits(&case, &attached.weights, Some(&attached.adapter)), &case.logits);
+    for backend in fastest_and_deferred() {
+        for (case, base, folder) in cases() {
+            let (_, attached) = attach(&case, &base, &folder, &backend);
+            check_logits(&case, "adapted", &logits(&case, &attached.weights, Some(&attached.adapter)), &case.logits);
+        }
     }
 }
 
 #[test]
 fn a_merged_folder_gives_the_reference_s_logits() {
-    let backend = backend();
-    for (case, base, folder) in cases() {
-        let out = tempfile::tempdir().expect("a temporary folder");
-        adapter::merge_to_folder(&base, &folder, out.path(), &backend, Dtype::F32).unwrap_or_else(|error| panic!("{}: {error}", case.name));
-        let (config, weights) = load_model(out.path(), &backend, &OPTIONS).unwrap_or_else(|error| panic!("{}: {error}", case.name));
-        let expected = case.tensors.get("merged_logits").unwrap_or(&case.logits);
-        check_logits(&case, "merged", &logits(&case, &weights, None), expected);
-        if let Some(tied) = case.merged_tie {
-            assert_eq!(config.document["tie_word_embeddings"], tied, "{}", case.name);
+    for backend in fastest_and_deferred() {
+        for (case, base, folder) in cases() {
+            let out = tempfile::tempdir().expect("a temporary folder");
+            adapter::merge_to_folder(&base, &folder, out.path(), &backend, Dtype::F32)
+                .unwrap_or_else(|error| panic!("{}: {error}", case.name));
+            let (config, weights) = load_model(out.path(), &backend, &OPTIONS).unwrap_or_else(|error| panic!("{}: {error}", case.name));
+            let expected = case.tensors.get("merged_logits").unwrap_or(&case.logits);
+            check_logits(&case, "merged", &logits(&case, &weights, None), expected);
+            if let Some(tied) = case.merged_tie {
+                assert_eq!(config.document["tie_word_embeddings"], tied, "{}", case.name);
+            }
+            assert!(out.path().join("generation_config.json").is_file(), "{}", case.name);
         }
-        assert!(out.path().join("generation_config.json").is_file(), "{}", case.name);
     }
 }
 
@@ -138,45 +140,47 @@ fn read_tensors(folder: &Path) -> BTreeMap<String, Vec<f32>> {
 
 #[test]
 fn loss_and_gradients_equal_the_reference() {
-    let backend = backend();
-    for (case, base, folder) in cases() {
-        for recompute in [false, true] {
-            let (_, attached) = attach(&case, &base, &folder, &backend);
-            let decoder = Decoder::new(Arc::clone(&attached.weights));
-            let trainable = Trainable::adapter(&attached.adapter);
-            let gradients = Gradients::new(&backend, decoder.spec(), Some(&attached.adapter), &trainable).expect("memory");
-            let totals = new_totals(&backend).expect("memory");
-            let options = StepOptions { recompute, ..StepOptions::default() };
-            let plan = decoder.plan_training(&case.row_lengths(), case.targets.len(), Some(&attached.adapter), &options);
-            let mut arena = Arena::new(&backend, plan.arena_bytes).expect("tiny models fit");
-            decoder
-                .train(&mut arena, &case.batch(), &case.mean_nll(), Some(&attached.adapter), &gradients, *totals, &options)
-                .expect("the batch fits");
-            let loss = -f64::from(backend.read_f32(*totals)[0]) / case.targets.len() as f64;
-            assert!((loss - case.loss).abs() <= 1e-5 * case.loss, "{}: loss {loss}, expected {}", case.name, case.loss);
-            let out = tempfile::tempdir().expect("a temporary folder");
-            let holder = adapter_of_gradients(&attached, &gradients);
-            adapter::save(out.path(), &holder, &attached.weights, &attached.settings, "base").expect("room for it");
-            case.check_gradients(case.gradient_prefix, &read_tensors(out.path()));
+    for backend in fastest_and_deferred() {
+        for (case, base, folder) in cases() {
+            for recompute in [false, true] {
+                let (_, attached) = attach(&case, &base, &folder, &backend);
+                let decoder = Decoder::new(Arc::clone(&attached.weights));
+                let trainable = Trainable::adapter(&attached.adapter);
+                let gradients = Gradients::new(&backend, decoder.spec(), Some(&attached.adapter), &trainable).expect("memory");
+                let totals = new_totals(&backend).expect("memory");
+                let options = StepOptions { recompute, ..StepOptions::default() };
+                let plan = decoder.plan_training(&case.row_lengths(), case.targets.len(), Some(&attached.adapter), &options);
+                let mut arena = Arena::new(&backend, plan.arena_bytes).expect("tiny models fit");
+                decoder
+                    .train(&mut arena, &case.batch(), &case.mean_nll(), Some(&attached.adapter), &gradients, *totals, &options)
+                    .expect("the batch fits");
+                let loss = -f64::from(backend.read_f32(*totals)[0]) / case.targets.len() as f64;
+                assert!((loss - case.loss).abs() <= 1e-5 * case.loss, "{}: loss {loss}, expected {}", case.name, case.loss);
+                let out = tempfile::tempdir().expect("a temporary folder");
+                let holder = adapter_of_gradients(&attached, &gradients);
+                adapter::save(out.path(), &holder, &attached.weights, &attached.settings, "base").expect("room for it");
+                case.check_gradients(case.gradient_prefix, &read_tensors(out.path()));
+            }
         }
     }
 }
 
 #[test]
 fn what_is_written_is_what_was_read() {
-    let backend = backend();
-    for (case, base, folder) in cases() {
-        let (_, attached) = attach(&case, &base, &folder, &backend);
-        let out = tempfile::tempdir().expect("a temporary folder");
-        adapter::save(out.path(), &attached.adapter, &attached.weights, &attached.settings, "base").expect("room for it");
-        assert!(read_tensors(out.path()) == read_tensors(&folder), "{}: the tensors differ", case.name);
-        let (_, again) = attach(&case, &base, out.path(), &backend);
-        let specs = |attached: &Attached| attached.adapter.additions.iter().map(|addition| addition.spec.clone()).collect::<Vec<_>>();
-        for (ours, theirs) in specs(&again).iter().zip(specs(&attached)) {
-            assert!((ours.scale - theirs.scale).abs() <= 1e-6 * theirs.scale, "{}: {ours:?} {theirs:?}", case.name);
-            assert_eq!((ours.module, ours.rank, ours.output_start), (theirs.module, theirs.rank, theirs.output_start), "{}", case.name);
+    for backend in fastest_and_deferred() {
+        for (case, base, folder) in cases() {
+            let (_, attached) = attach(&case, &base, &folder, &backend);
+            let out = tempfile::tempdir().expect("a temporary folder");
+            adapter::save(out.path(), &attached.adapter, &attached.weights, &attached.settings, "base").expect("room for it");
+            assert!(read_tensors(out.path()) == read_tensors(&folder), "{}: the tensors differ", case.name);
+            let (_, again) = attach(&case, &base, out.path(), &backend);
+            let specs = |attached: &Attached| attached.adapter.additions.iter().map(|addition| addition.spec.clone()).collect::<Vec<_>>();
+            for (ours, theirs) in specs(&again).iter().zip(specs(&attached)) {
+                assert!((ours.scale - theirs.scale).abs() <= 1e-6 * theirs.scale, "{}: {ours:?} {theirs:?}", case.name);
+                assert_eq!((ours.module, ours.rank, ours.output_start), (theirs.module, theirs.rank, theirs.output_start), "{}", case.name);
+            }
+            assert_eq!(again.weights.spec.is_tied(), attached.weights.spec.is_tied(), "{}", case.name);
         }
-        assert_eq!(again.weights.spec.is_tied(), attached.weights.spec.is_tied(), "{}", case.name);
     }
 }
 

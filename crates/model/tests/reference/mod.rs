@@ -4,11 +4,29 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use apertis_kernels::{Backend, Context, CpuBackend, DeferredBackend, InstructionSet};
 use apertis_model::decoder::{Batch, Targets};
 use apertis_model::spec::ParameterSpec;
 use safetensors::SafeTensors;
 use serde_json::Value;
+
+/// The processor's backend by each instruction set it has, slowest first, then the one that keeps
+/// weights in a layout of its own and puts work off: the same numbers on it show that the model
+/// touches no bytes and waits for no result but at named reads.
+pub fn backends() -> Vec<Arc<dyn Backend>> {
+    let processor = InstructionSet::available()
+        .into_iter()
+        .map(|set| CpuBackend::new(Arc::new(Context::new(2, set).expect("this set is available"))) as Arc<dyn Backend>);
+    processor.chain([DeferredBackend::new() as Arc<dyn Backend>]).collect()
+}
+
+/// The last two of [`backends`].
+pub fn fastest_and_deferred() -> Vec<Arc<dyn Backend>> {
+    let mut backends = backends();
+    backends.split_off(backends.len() - 2)
+}
 
 /// One recorded case.
 pub struct Case {
