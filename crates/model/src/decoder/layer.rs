@@ -133,7 +133,9 @@ impl SavedLayer {
         let normed = arena.take(pass.tokens, width, pass.activation);
         let dout = arena.take(pass.tokens, width, pass.activation);
         let dnormed = arena.take(pass.tokens, width, pass.activation);
-        let channel_dnormed = if layer.is_parallel { arena.take(pass.tokens, width, pass.activation) } else { dnormed };
+        // A part without another beside it adds to the stream's gradient at once.
+        let are_beside = layer.is_parallel && self.mixer.is_some() && !matches!(self.channel, SavedChannel::None);
+        let channel_dnormed = if are_beside { arena.take(pass.tokens, width, pass.activation) } else { dnormed };
 
         if !matches!(self.channel, SavedChannel::None) {
             let inner = arena.mark();
@@ -152,7 +154,7 @@ impl SavedLayer {
                 }
                 _ => {}
             }
-            if !layer.is_parallel {
+            if !are_beside {
                 input.backward(pass, norm, channel_dnormed, dx_td);
             }
             arena.release(inner);
@@ -161,7 +163,7 @@ impl SavedLayer {
             self.mixer_input.repeat(pass, &layer.mixer_norm, normed);
             result_gradient(pass, arena, &layer.mixer_post_norm, &self.mixer_result, layer.residual_scale, dx_td, dout);
             saved.backward(pass, arena, attention, batch, dout, normed, dnormed);
-            if layer.is_parallel {
+            if are_beside {
                 match &self.channel_input {
                     Some(input) => input.backward(pass, &layer.channel_norm, channel_dnormed, dx_td),
                     None => pass.backend.copy(dnormed, channel_dnormed, 1.0, true),
