@@ -144,7 +144,7 @@ impl Tokenizer {
     }
 
     fn encode_quickly(&self, text: &str, add_special_tokens: bool) -> Option<Encoding> {
-        self.fast.as_ref()?.encode(&self.inner, text, add_special_tokens)
+        self.fast.as_ref()?.encode(text, add_special_tokens)
     }
 
     /// [`Tokenizer::encode_with_offsets`] for many texts on all threads of the rayon
@@ -324,6 +324,12 @@ impl Tokenizer {
         // A pipeline made here is written with the tokens that the settings added to it.
         let pipeline = self.inner.to_string(false).map_err(|error| TokenizerError::malformed("tokenizer.json", error))?;
         crate::save::save(&self.source, Some(pipeline.as_bytes()), dir)
+    }
+
+    /// Both ways to ids.
+    #[cfg(test)]
+    pub(crate) fn ways(&self) -> (&tokenizers::Tokenizer, Option<&FastEncoder>) {
+        (&self.inner, self.fast.as_ref())
     }
 
     /// Shares the tokenizer.

@@ -1,6 +1,7 @@
 //! The classes of characters that the patterns tell apart, from the same tables that
 //! the regular expression engine uses.
 
+use std::cmp::Ordering::{Equal, Greater, Less};
 use std::sync::OnceLock;
 
 use regex_syntax::hir::{Class, HirKind};
@@ -56,4 +57,28 @@ pub(super) fn is_composed(symbol: char) -> bool {
         | 0x2190..=0x21FF | 0x2460..=0x27BF | 0x3001..=0x3029 | 0x3041..=0x3096
         | 0x30A1..=0x30FA | 0x4E00..=0x9FFF | 0xAC00..=0xD7A3 | 0xFE0F
         | 0xFF01..=0xFF60 | 0x1F300..=0x1FAFF)
+}
+
+/// Whether a character belongs to a word, as `\w` says.
+pub(super) fn is_word(symbol: char) -> bool {
+    static WORD: OnceLock<Class> = OnceLock::new();
+    let class = WORD.get_or_init(|| match regex_syntax::parse(r"\w").expect("a class is a valid pattern").into_kind() {
+        HirKind::Class(class) => class,
+        _ => unreachable!("a class of Unicode parses to a class"),
+    });
+    let Class::Unicode(class) = class else {
+        return false;
+    };
+    class
+        .ranges()
+        .binary_search_by(|range| {
+            if range.end() < symbol {
+                Less
+            } else if range.start() > symbol {
+                Greater
+            } else {
+                Equal
+            }
+        })
+        .is_ok()
 }

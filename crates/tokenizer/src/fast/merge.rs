@@ -1,81 +1,66 @@
-//! The merges of byte-level BPE over bytes, and a cache of the words seen.
+//! The merges of a BPE model over tokens that a caller begins with, and a cache of the
+//! words seen.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-
-use crate::pipeline::BpeSpec;
-use crate::tokenizer::byte_of_char;
 
 /// Words longer than this are not cached: they hardly come again.
 const CACHED_WORD_BYTES: usize = 24;
 /// Words that one cache holds before it starts anew.
 const CACHED_WORDS: usize = 1 << 15;
+/// Words up to this many tokens are joined by searching, longer ones with a queue.
+const SEARCHED_TOKENS: usize = 64;
 
 /// What each pair of tokens becomes, and how early.
 pub(super) struct Merges {
-    byte_ids: [u32; 256],
     pairs: HashMap<u64, (u32, u32), BuildHasherDefault<PairHasher>>,
-    /// Words that are one token whatever their merges say (`ignore_merges`).
-    whole: HashMap<Vec<u8>, u32, BuildHasherDefault<PairHasher>>,
 }
 
 /// Ids and byte lengths of words.
 pub(super) type WordCache = HashMap<Vec<u8>, Vec<(u32, u32)>, BuildHasherDefault<PairHasher>>;
 
+/// Words to ids, for words that are one token whatever their merges say.
+pub(super) type WholeWords = HashMap<Vec<u8>, u32, BuildHasherDefault<PairHasher>>;
+
 impl Merges {
-    /// The merges of a model, where it is one over bytes without peculiarities;
-    /// `ranked` holds left, right and joined id, the earliest first.
-    pub(super) fn new(bpe: &BpeSpec, ranked: &[(u32, u32, u32)]) -> Option<Self> {
-        if bpe.byte_fallback || !bpe.prefix.is_empty() || !bpe.suffix.is_empty() {
-            return None;
-        }
-        let mut byte_ids = [u32::MAX; 256];
-        let mut whole = HashMap::default();
-        for (piece, id) in &bpe.vocab {
-            let mut symbols = piece.chars();
-            if let (Some(symbol), None) = (symbols.next(), symbols.next())
-                && let Some(byte) = byte_of_char(symbol)
-            {
-                byte_ids[usize::from(byte)] = *id;
-            }
-            if bpe.ignore_merges
-                && let Some(bytes) = piece.chars().map(byte_of_char).collect::<Option<Vec<u8>>>()
-            {
-                whole.insert(bytes, *id);
-            }
-        }
-        if byte_ids.contains(&u32::MAX) {
-            return None;
-        }
+    /// The merges of a model; `ranked` holds left, right and joined id, the earliest first.
+    pub(super) fn new(ranked: &[(u32, u32, u32)]) -> Self {
         let mut pairs = HashMap::with_capacity_and_hasher(ranked.len(), BuildHasherDefault::default());
         for (rank, (left, right, joined)) in ranked.iter().enumerate() {
             pairs.insert(pair_key(*left, *right), (rank as u32, *joined));
         }
-        Some(Self { byte_ids, pairs, whole })
+        Self { pairs }
     }
 
-    /// Gives the ids of a word with the bytes that each stands for.
-    pub(super) fn encode(&self, word: &[u8], cache: &mut WordCache, mut take: impl FnMut(u32, usize)) {
-        if let Some(id) = self.whole.get(word) {
-            return take(*id, word.len());
-        }
+    /// Gives the ids of a word with the bytes that each stands for. `begin` gives the
+    /// tokens, with their bytes, that the merges start from; a length of 0 is not allowed.
+    pub(super) fn encode(
+        &self,
+        word: &[u8],
+        cache: &mut WordCache,
+        begin: impl FnOnce(&mut Vec<(u32, u32)>) -> Option<()>,
+        mut take: impl FnMut(u32, usize),
+    ) -> Option<()> {
         if let Some(tokens) = cache.get(word) {
             tokens.iter().for_each(|(id, length)| take(*id, *length as usize));
-            return;
+            return Some(());
         }
-        let mut tokens: Vec<(u32, u32)> = word.iter().map(|byte| (self.byte_ids[usize::from(*byte)], 1)).collect();
-        if word.len() <= 64 {
-            self.merge_short(&mut tokens)
+        let mut tokens = Vec::with_capacity(word.len());
+        begin(&mut tokens)?;
+        if tokens.len() <= SEARCHED_TOKENS {
+            self.merge_short(&mut tokens);
         } else {
-            self.merge_long(&mut tokens)
+            self.merge_long(&mut tokens);
         }
         tokens.iter().for_each(|(id, length)| take(*id, *length as usize));
         if word.len() <= CACHED_WORD_BYTES {
             if cache.len() >= CACHED_WORDS {
                 cache.clear();
             }
+            tokens.shrink_to_fit();
             cache.insert(word.to_vec(), tokens);
         }
+        Some(())
     }
 
     fn pair(&self, left: u32, right: u32) -> Option<(u32, u32)> {

@@ -1,5 +1,5 @@
-//! The quick way against the general one: the same ids and offsets for any text,
-//! under every known pattern.
+//! The quick way over bytes against the general one: the same ids and offsets for any
+//! text, under every known pattern.
 
 use std::sync::OnceLock;
 
@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::cut::Cut;
+use super::{FastEncoder, Words};
 use crate::pipeline::{Pipeline, build, byte_level};
 
 /// Llama 3's pattern and GPT-2's as a step of its own.
@@ -51,6 +52,16 @@ fn pipelines() -> &'static [Pipeline] {
                 value["model"]["ignore_merges"] = json!(ignore_merges);
                 value["added_tokens"][1]["lstrip"] = json!(true);
                 value["added_tokens"][2]["rstrip"] = json!(true);
+                value["added_tokens"][0]["normalized"] = json!(ends);
+                let mut word = value["added_tokens"][0].clone();
+                for (name, to) in [
+                    ("id", json!(value["model"]["vocab"].as_object().expect("a map").len())),
+                    ("content", json!("bet")),
+                    ("single_word", json!(true)),
+                ] {
+                    word[name] = to;
+                }
+                value["added_tokens"].as_array_mut().expect("a list").push(word);
                 if ends {
                     value["post_processor"] = json!({
                         "type": "TemplateProcessing",
@@ -68,18 +79,27 @@ fn pipelines() -> &'static [Pipeline] {
     })
 }
 
+/// Compares both ways; true where the quick one took the text.
+pub(super) fn is_same(inner: &tokenizers::Tokenizer, fast: &FastEncoder, text: &str, what: &dyn std::fmt::Debug) -> bool {
+    [false, true].into_iter().all(|special| {
+        let general = inner.encode(text, special).expect("encodes");
+        let Some(quick) = fast.encode(text, special) else {
+            return false;
+        };
+        assert_eq!(quick.ids, general.get_ids(), "{what:?}: {text:?}");
+        assert_eq!(quick.offsets, general.get_offsets(), "{what:?}: {text:?}");
+        true
+    })
+}
+
 fn check(text: &str) {
     for (index, pipeline) in pipelines().iter().enumerate() {
         let fast = pipeline.fast.as_ref().expect("the kind is known");
-        for special in [false, true] {
-            let general = pipeline.inner.encode(text, special).expect("encodes");
-            let Some(quick) = fast.encode(&pipeline.inner, text, special) else {
-                assert!(fast.needs_nfc && !text.is_ascii(), "{text:?}: only composition sends a text the general way");
-                continue;
-            };
-            assert_eq!(quick.ids, general.get_ids(), "pipeline {index}: {text:?}");
-            assert_eq!(quick.offsets, general.get_offsets(), "pipeline {index}: {text:?}");
-        }
+        let Words::ByteLevel(words) = &fast.words else {
+            panic!("another kind");
+        };
+        let is_quick = is_same(&pipeline.inner, fast, text, &index);
+        assert!(is_quick || words.needs_nfc && !text.is_ascii(), "{text:?}: only composition sends a text the general way");
     }
 }
 
@@ -124,6 +144,8 @@ fn chosen_texts_give_the_same() {
         "🦙🚀👩\u{200d}👩\u{200d}👧 x🦙y",
         "a <|im_start|> b<|im_end|>  c<|endoftext|><|im_start|>",
         "  <|im_start|>\n<|im_end|>\n x <| im_start",
+        "bet bets abet (bet) bet\u{301} bet_ bet",
+        "<|im_start|><|endoftext|>bet<|endoftext|> bet ",
         &long,
         &same,
     ] {
@@ -135,7 +157,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn random_texts_give_the_same(
-        text in r#"([ -~]|[ \t\r\n\u00a0\u2003\u3000]|[strevmldSTREVMLD'ſ]|[0-9½²Ⅷ٣]|[a-zéßñçÅàА-я]|[日本語カナ한국]|[\u0300-\u0304]|[🦙🚀‘’“”…—]|<\|im_start\|>|<\|im_end\|>|\PC){0,60}"#
+        text in r#"([ -~]|[ \t\r\n\u00a0\u2003\u3000]|[strevmldSTREVMLD'ſ]|[0-9½²Ⅷ٣]|[a-zéßñçÅàА-я]|[日本語カナ한국]|[\u0300-\u0304]|[🦙🚀‘’“”…—]|<\|im_start\|>|<\|im_end\|>|<\|endoftext\|>| bet |\PC){0,60}"#
     ) {
         check(&text);
     }
