@@ -11,12 +11,8 @@ use super::plan::{self, WordKind};
 use super::scratch::Scratch;
 use super::tile::{MicroKernel, TilePlace, TilePointer};
 
-/// Rows of a block.
-const ROWS: usize = 6;
 /// Columns of a block.
 const COLUMNS: usize = 4;
-/// Rows up to which dot products beat packing the right operand.
-const FEW_ROWS: usize = 64;
 /// Columns up to which they beat a panel that is filled in part.
 const FEW_COLUMNS: usize = 16;
 /// Words of operands that may be copied because they lie otherwise.
@@ -50,10 +46,12 @@ unsafe impl Sync for DotSegment {}
 
 /// A block of dot products of one instruction set.
 pub(super) trait DotKernel {
-    /// Whether there is one.
-    const HAS_DOTS: bool;
+    /// Rows of a block.
+    const DOT_ROWS: usize;
+    /// Rows of a product up to which dot products beat packing the right operand.
+    const FEW_ROWS: usize;
 
-    /// Computes `rows` (1 to 6) by `columns` (1 to 4) of the output.
+    /// Computes `rows` (1 to `DOT_ROWS`) by `columns` (1 to 4) of the output.
     ///
     /// # Safety
     /// The instruction set is there; all that the segments describe is readable and the place
@@ -97,7 +95,7 @@ fn copy_stride(term: &Term, kind: WordKind) -> usize {
 type Suited<'a> = (&'a Term<'a>, WordKind, (usize, usize));
 
 /// The terms that count, or `None` where another way is better.
-fn suitable<'a>(product: &'a Product<'a>, has_pairs: bool) -> Option<Vec<Suited<'a>>> {
+fn suitable<'a>(product: &'a Product<'a>, has_pairs: bool, few_rows: usize) -> Option<Vec<Suited<'a>>> {
     let (m, n) = (product.output.rows(), product.output.columns());
     let terms = product.terms.iter().filter(|term| term.scale != 0.0 && term.left.columns > 0);
     let terms: Option<Vec<_>> = terms
@@ -108,7 +106,7 @@ fn suitable<'a>(product: &'a Product<'a>, has_pairs: bool) -> Option<Vec<Suited<
         .collect();
     let terms = terms.filter(|terms| !terms.is_empty())?;
     let words: usize = terms.iter().map(|(term, kind, _)| term.left.columns.div_ceil(kind.elements())).sum();
-    (m <= 4 || words >= 64 && (m <= FEW_ROWS || n <= FEW_COLUMNS)).then_some(terms)
+    (m <= 4 || words >= 64 && (m <= few_rows || n <= FEW_COLUMNS && few_rows > FEW_COLUMNS)).then_some(terms)
 }
 
 /// Computes a product in dot products where that is the better way; says whether it did.
@@ -118,10 +116,7 @@ pub(super) fn run<K: MicroKernel + DotKernel>(
     bias: Option<&[f32]>,
     target: (TilePointer, usize),
 ) -> bool {
-    if !K::HAS_DOTS {
-        return false;
-    }
-    let Some(terms) = suitable(product, K::HAS_PAIRS) else {
+    let Some(terms) = suitable(product, K::HAS_PAIRS, K::FEW_ROWS) else {
         return false;
     };
     Scratch::with(|scratch| {
@@ -145,7 +140,7 @@ pub(super) fn run<K: MicroKernel + DotKernel>(
         let shape = Block { m: product.output.rows(), n: product.output.columns() };
         let place = Place { target, accumulate: product.epilogue.accumulate, scale: before.unwrap_or(1.0), bias };
         let words = terms.iter().map(|(term, kind, _)| term.left.columns.div_ceil(kind.elements())).sum();
-        let tasks = shape.tasks(words);
+        let tasks = shape.tasks(words, K::DOT_ROWS);
         context.for_each(tasks.len(), |index| {
             // SAFETY: the instruction set is that of the context, the segments cover all rows and
             // columns, and tasks are disjoint parts of the output.
@@ -223,11 +218,11 @@ struct Block {
 
 impl Block {
     /// Rows and columns of each task: the longer side is cut.
-    fn tasks(&self, words: usize) -> Vec<(Range<usize>, Range<usize>)> {
+    fn tasks(&self, words: usize, block_rows: usize) -> Vec<(Range<usize>, Range<usize>)> {
         // A row alone costs what reading the other operand costs.
         let cost = self.m.max(4) * self.n.max(4) * words;
         let parts = cost.div_ceil((cost / 16).clamp(TASK_WORDS.start, TASK_WORDS.end));
-        let (all, step) = if self.n >= self.m { (self.n, COLUMNS) } else { (self.m, ROWS) };
+        let (all, step) = if self.n >= self.m { (self.n, COLUMNS) } else { (self.m, block_rows) };
         let size = all.div_ceil(parts).next_multiple_of(step);
         let ranges = (0..all).step_by(size).map(|first| first..all.min(first + size));
         ranges.map(|range| if self.n >= self.m { (0..self.m, range) } else { (range, 0..self.n) }).collect()
@@ -258,12 +253,12 @@ impl Block {
                 bias: place.bias.map_or(std::ptr::null(), |bias| bias[column..].as_ptr()),
             };
             // SAFETY: row and column are inside the task; all else by the contract.
-            unsafe { K::dots(ROWS.min(rows.end - row), tile.columns, &local, &tile) };
+            unsafe { K::dots(K::DOT_ROWS.min(rows.end - row), tile.columns, &local, &tile) };
         };
         if self.n >= self.m {
-            columns.clone().step_by(COLUMNS).for_each(|column| rows.clone().step_by(ROWS).for_each(|row| block(row, column)));
+            columns.clone().step_by(COLUMNS).for_each(|column| rows.clone().step_by(K::DOT_ROWS).for_each(|row| block(row, column)));
         } else {
-            rows.clone().step_by(ROWS).for_each(|row| columns.clone().step_by(COLUMNS).for_each(|column| block(row, column)));
+            rows.clone().step_by(K::DOT_ROWS).for_each(|row| columns.clone().step_by(COLUMNS).for_each(|column| block(row, column)));
         }
     }
 }

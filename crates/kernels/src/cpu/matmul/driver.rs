@@ -21,7 +21,7 @@ const PACK_ALONE_WORDS: usize = 48 << 10;
 
 /// Computes products with one micro-kernel.
 pub(super) fn run<K: MicroKernel + DotKernel>(context: &Context, products: &[Product]) {
-    let shape = KernelShape { rows: K::ROWS, lanes: K::LANES, vectors: K::VECTORS };
+    let shape = KernelShape { rows: K::ROWS, strip_rows: K::STRIP_ROWS, lanes: K::LANES, vectors: K::VECTORS };
     let mut open = Vec::with_capacity(products.len());
     for product in products.iter().filter(|product| product.output.rows() > 0 && product.output.columns() > 0) {
         let target = Target::new(product);

@@ -11,6 +11,7 @@ mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avx512bf16;
 mod dots;
+mod dots_plain;
 mod driver;
 mod operand;
 mod pack;

@@ -175,7 +175,7 @@ impl<T: PackElement> AcrossBlock<T> {
 ///
 /// # Safety
 /// `to` has room for the words of the panel.
-#[cold]
+#[inline(always)]
 unsafe fn pack_edge<T: PackElement>(
     source: &Across<'_, T>,
     panel: Range<usize>,
@@ -183,20 +183,23 @@ unsafe fn pack_edge<T: PackElement>(
     word_range: Range<usize>,
     mut to: *mut u32,
 ) {
-    let element = |k: usize, column: usize| match k < source.elements && column < columns {
-        true => source.data[k * source.k_stride + column],
-        false => T::default(),
+    let columns = columns.min(panel.end).saturating_sub(panel.start);
+    let row = |k: usize| match k < source.elements {
+        true => &source.data[k * source.k_stride + panel.start..][..columns],
+        false => &[],
     };
     for word in word_range {
-        for column in panel.clone() {
-            let bits = match source.kind {
-                WordKind::Single => single(element(word, column)),
-                WordKind::Pair => pair(element(2 * word, column), element(2 * word + 1, column)),
-            };
-            // SAFETY: by the contract.
-            unsafe { to.write(bits) };
-            to = to.wrapping_add(1);
+        // SAFETY: by the contract.
+        let words = unsafe { std::slice::from_raw_parts_mut(to, panel.len()) };
+        words.fill(0);
+        match source.kind {
+            WordKind::Single => words.iter_mut().zip(row(word)).for_each(|(word, &element)| *word = single(element)),
+            WordKind::Pair => {
+                words.iter_mut().zip(row(2 * word)).for_each(|(word, &low)| *word = low.bf16_bits());
+                words.iter_mut().zip(row(2 * word + 1)).for_each(|(word, &high)| *word |= high.bf16_bits() << 16);
+            }
         }
+        to = to.wrapping_add(panel.len());
     }
 }
 

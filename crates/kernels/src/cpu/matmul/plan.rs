@@ -98,7 +98,7 @@ pub(super) enum LeftLayout {
     InPlace,
     /// Copied row by row, converted; rows are this many words apart.
     Rows(usize),
-    /// Columns along the rows of the source, `lanes` wide strips, word after word.
+    /// Columns along the rows of the source, strips of `strip_rows`, word after word.
     Strips,
 }
 
@@ -199,6 +199,7 @@ pub(super) enum RightPacking {
 #[derive(Clone, Copy)]
 pub(super) struct KernelShape {
     pub(super) rows: usize,
+    pub(super) strip_rows: usize,
     pub(super) lanes: usize,
     pub(super) vectors: usize,
 }
@@ -213,7 +214,7 @@ pub(super) fn chunks(m: usize, n: usize, pieces: &[Piece], shape: KernelShape) -
     let left_words: usize = pieces.iter().map(Piece::left_words).sum();
     let by_task = packs_by_task(m, n, shape) && m * left_words <= CHUNK_WORDS;
     let right_words: usize = if by_task { 0 } else { pieces.iter().map(Piece::words).sum() };
-    let rows = even_part(m, CHUNK_WORDS / left_words.max(1), shape.lanes);
+    let rows = even_part(m, CHUNK_WORDS / left_words.max(1), shape.strip_rows);
     let columns = even_part(n, CHUNK_WORDS / right_words.max(1), shape.lanes * shape.vectors);
     let mut chunks = Vec::with_capacity(m.div_ceil(rows) * n.div_ceil(columns));
     for first_row in (0..m).step_by(rows) {

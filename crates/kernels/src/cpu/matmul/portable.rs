@@ -1,7 +1,8 @@
 //! The micro-kernel for every other processor: arrays of fixed width that a compiler turns into
 //! whatever vectors there are.
 
-use super::dots::{DotKernel, DotSegment};
+use super::dots::{DotKernel, DotSegment, dispatch_dots};
+use super::dots_plain::dots_body;
 use super::plan::WordKind;
 use super::tile::{MicroKernel, TilePlace, TileSegment, dispatch_tile, write_tile};
 
@@ -10,6 +11,7 @@ pub(super) struct Kernel;
 
 impl MicroKernel for Kernel {
     const ROWS: usize = 4;
+    const STRIP_ROWS: usize = 8;
     const LANES: usize = 8;
     const VECTORS: usize = 1;
     const HAS_PAIRS: bool = false;
@@ -21,11 +23,20 @@ impl MicroKernel for Kernel {
 }
 
 impl DotKernel for Kernel {
-    const HAS_DOTS: bool = false;
+    const DOT_ROWS: usize = 2;
+    const FEW_ROWS: usize = 8;
 
-    unsafe fn dots(_: usize, _: usize, _: &[DotSegment], _: &TilePlace) {
-        unreachable!("the driver asks `HAS_DOTS` first");
+    unsafe fn dots(rows: usize, columns: usize, segments: &[DotSegment], place: &TilePlace) {
+        // SAFETY: the set was detected; all else is the caller's contract.
+        unsafe { dispatch_dots!(rows, columns, segments, place; (1, 1) (1, 2) (1, 3) (1, 4) (2, 1) (2, 2) (2, 3) (2, 4)) }
     }
+}
+
+/// # Safety
+/// As [`DotKernel::dots`].
+unsafe fn dots<const R: usize, const C: usize>(segments: &[DotSegment], place: &TilePlace) {
+    // SAFETY: by the contract.
+    unsafe { dots_body::<R, C, false>(segments, place) };
 }
 
 /// # Safety

@@ -56,7 +56,7 @@ pub(super) struct TileTask {
 impl<'a> Stage<'a> {
     pub(super) fn new(pieces: &'a [Piece<'a>], chunk: Chunk, place: Place<'a>, first_word: usize, shape: KernelShape) -> Stage<'a> {
         let panels = Panels::new(chunk.columns.len(), shape.lanes, shape.vectors);
-        let strips = Panels::new(chunk.rows.len(), shape.lanes, 1);
+        let strips = Panels::new(chunk.rows.len(), shape.strip_rows, 1);
         let mut end_words = first_word;
         let first_words = pieces
             .iter()
@@ -66,7 +66,7 @@ impl<'a> Stage<'a> {
                     + match piece.left {
                         LeftLayout::InPlace => 0,
                         LeftLayout::Rows(stride) => chunk.capacity.0 * stride,
-                        LeftLayout::Strips => chunk.capacity.0.next_multiple_of(shape.lanes) * piece.words(),
+                        LeftLayout::Strips => chunk.capacity.0.next_multiple_of(shape.strip_rows) * piece.words(),
                     }
                     .next_multiple_of(16);
                 if chunk.right != RightPacking::ByTask {
@@ -288,7 +288,7 @@ impl<'a> Stage<'a> {
         let column = self.chunk.columns.start + first_column;
         for (segment, operand) in segments.iter_mut().zip(operands) {
             // SAFETY: the row is inside the chunk, so inside the operand or its copy.
-            segment.left = unsafe { operand.segment.left.add(operand.left_offset(first_row, K::LANES)) };
+            segment.left = unsafe { operand.segment.left.add(operand.left_offset(first_row, K::STRIP_ROWS)) };
             segment.right = operand.segment.right.wrapping_add(first_column * operand.right_words);
         }
         let offset = (self.chunk.rows.start + first_row) * self.place.row_stride + column * self.place.column_stride;
@@ -360,9 +360,9 @@ struct Operand {
 impl Operand {
     /// Bytes from the first row of the chunk to another.
     #[inline(always)]
-    fn left_offset(&self, row: usize, lanes: usize) -> usize {
+    fn left_offset(&self, row: usize, strip_rows: usize) -> usize {
         match self.strip_stride {
-            Some(stride) => row / lanes * stride + row % lanes * self.segment.left_row_stride,
+            Some(stride) => row / strip_rows * stride + row % strip_rows * self.segment.left_row_stride,
             None => row * self.segment.left_row_stride,
         }
     }

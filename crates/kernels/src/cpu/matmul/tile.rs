@@ -57,6 +57,8 @@ unsafe impl Sync for TilePointer {}
 pub(super) trait MicroKernel {
     /// Rows of a tile.
     const ROWS: usize;
+    /// Rows of a packed strip of the left operand: a multiple of `ROWS` and of 8.
+    const STRIP_ROWS: usize;
     /// Columns of a vector.
     const LANES: usize;
     /// Vectors of a tile.

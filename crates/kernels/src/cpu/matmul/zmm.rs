@@ -74,6 +74,7 @@ macro_rules! zmm_kernel {
 
         impl MicroKernel for Kernel {
             const ROWS: usize = 8;
+            const STRIP_ROWS: usize = 16;
             const LANES: usize = 16;
             const VECTORS: usize = 3;
             const HAS_PAIRS: bool = $has_pairs;

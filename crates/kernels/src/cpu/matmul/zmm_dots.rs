@@ -8,7 +8,8 @@
 macro_rules! zmm_dots {
     ($features:literal, $has_pairs:literal, $pairs:ident, $round:ident, $to_pairs:ident) => {
         impl DotKernel for Kernel {
-            const HAS_DOTS: bool = true;
+            const DOT_ROWS: usize = 6;
+            const FEW_ROWS: usize = 64;
 
             unsafe fn dots(rows: usize, columns: usize, segments: &[DotSegment], place: &TilePlace) {
                 // SAFETY: the set was detected; all else is the caller's contract.
