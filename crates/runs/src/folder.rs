@@ -1,14 +1,16 @@
 //! The folder of one run: its name, and where in it everything lies.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use apertis_domain::name::RunTitle;
 use apertis_domain::{Recipe, RunName};
 
 use crate::durable::replace_file;
 use crate::error::AtPath;
-use crate::{Home, RunsError};
+use crate::{Home, RunCard, RunsError};
 
 /// The folder of a run that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,9 +19,9 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// Makes the folder of a new run. The recipe's `name` becomes the folder's; an empty one is
-    /// numbered by method: `lora-1`, `lora-2`, … The recipe is written without the name, so that
-    /// training from it again makes a new run.
+    /// Makes the folder of a new run. The recipe's `name` becomes the folder's, or its title where
+    /// no folder can be called that; an empty one is numbered by method: `lora-1`, `lora-2`, …
+    /// The recipe is written without the name, so that training from it again makes a new run.
     ///
     /// # Errors
     /// The name is taken or no name for a folder, or the folder cannot be written.
@@ -27,20 +29,51 @@ impl RunFolder {
         let folder = if recipe.name.is_empty() {
             RunFolder::create_numbered(home, recipe.method.name())?
         } else {
-            let name: RunName = recipe.name.parse()?;
-            let path = home.runs().join(name.as_str());
-            fs::create_dir(&path).map_err(|source| match source.kind() {
-                io::ErrorKind::AlreadyExists => RunsError::NameTaken { name: name.to_string() },
-                _ => RunsError::File { operation: "create folder", path: path.clone(), source },
-            })?;
-            RunFolder { path }
+            RunFolder::create_named(home, &recipe.name.parse()?)?
         };
-        let filled = folder.fill(recipe);
+        let filled = folder.fill(recipe).and_then(|()| folder.fill_card(home, &recipe.name));
         if filled.is_err() {
             // A run without a recipe is none; what was made a moment ago goes again.
             let _ = fs::remove_dir_all(&folder.path);
         }
         filled.map(|()| folder)
+    }
+
+    fn create_named(home: &Home, title: &RunTitle) -> Result<RunFolder, RunsError> {
+        let is_folder_name = title.as_str().parse::<RunName>().is_ok();
+        let path = RunFolder::free_path(home, title.folder_name().as_str())?;
+        let is_taken = path.file_name().is_some_and(|name| name != title.folder_name().as_str());
+        let taken = || RunsError::NameTaken { name: title.as_str().to_owned() };
+        if is_taken && (is_folder_name || RunFolder::is_titled(home, title)?) {
+            return Err(taken());
+        }
+        fs::create_dir(&path).map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => taken(),
+            _ => RunsError::File { operation: "create folder", path: path.clone(), source },
+        })?;
+        Ok(RunFolder { path })
+    }
+
+    /// Whether a run of the home has this title.
+    fn is_titled(home: &Home, title: &RunTitle) -> Result<bool, RunsError> {
+        let runs = RunFolder::all(home)?;
+        Ok(runs.iter().any(|run| RunCard::open(home, run).is_ok_and(|card| card.title() == title.as_str())))
+    }
+
+    /// A path for a run of this name that no folder has in any mix of capitals: numbered where it
+    /// is taken.
+    ///
+    /// # Errors
+    /// The home cannot be listed.
+    pub(crate) fn free_path(home: &Home, name: &str) -> Result<PathBuf, RunsError> {
+        let runs = home.runs();
+        let mut taken = BTreeSet::new();
+        for entry in fs::read_dir(&runs).at("list", &runs)? {
+            taken.insert(entry.at("list", &runs)?.file_name().to_string_lossy().to_lowercase());
+        }
+        let numbered = (2..).map(|number: u64| format!("{name}-{number}"));
+        let free = std::iter::once(name.to_owned()).chain(numbered).find(|name| !taken.contains(&name.to_lowercase()));
+        Ok(runs.join(free.expect("a folder never holds every number")))
     }
 
     fn create_numbered(home: &Home, prefix: &str) -> Result<RunFolder, RunsError> {
@@ -64,6 +97,16 @@ impl RunFolder {
                 }
             }
         }
+    }
+
+    /// Writes the card of a new run: its title where that is not the folder's name.
+    fn fill_card(&self, home: &Home, title: &str) -> Result<(), RunsError> {
+        let mut card = RunCard::open(home, self)?;
+        if title.is_empty() {
+            return Ok(());
+        }
+        card.rename(title)?;
+        card.write(self)
     }
 
     fn fill(&self, recipe: &Recipe) -> Result<(), RunsError> {

@@ -3,6 +3,7 @@
 //! A run is a folder, a process and an append-only log. The log is the truth; everything else in
 //! the folder but the checkpoints can be made again from it.
 
+mod card;
 pub mod checkpoints;
 pub mod clock;
 pub mod control;
@@ -23,9 +24,11 @@ pub mod slot;
 pub mod spawn;
 pub mod supervise;
 pub mod system;
+pub mod trash;
 pub mod watch;
 pub mod worker;
 
+pub use card::{QueuePlace, RunCard, SweepPlace};
 pub use error::{RunsError, is_disk_full};
 pub use folder::RunFolder;
 pub use home::{Home, default_root};

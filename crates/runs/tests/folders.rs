@@ -12,7 +12,7 @@ use apertis_runs::control::ask;
 use apertis_runs::log::read_log;
 use apertis_runs::run_lock::RunLock;
 use apertis_runs::slot::Ticket;
-use apertis_runs::{OpenOptions, Opened, RunFolder, RunsError, default_root, worker};
+use apertis_runs::{Home, OpenOptions, Opened, RunCard, RunFolder, RunsError, default_root, trash, worker};
 use support::*;
 
 #[test]
@@ -266,4 +266,56 @@ fn the_reproducibility_record_reads_back_and_tells_differences() {
     assert_eq!(RunLock::read(&folder).unwrap().as_ref(), Some(&lock));
     let found = RunLock { data_hash: "b".to_owned(), threads: 4, ..RunLock::default() };
     assert_eq!(lock.differences(&found), ["data: a before, b now"]);
+}
+
+#[test]
+fn a_title_that_no_folder_can_have_is_kept_on_the_card() {
+    let place = tempfile::tempdir().unwrap();
+    let home = Home::open(place.path()).unwrap();
+    let create = |name: &str| RunFolder::create(&home, &Recipe { name: name.to_owned(), ..Recipe::default() });
+    let first = create("Тон голоса").unwrap();
+    assert_eq!((first.name().as_str(), RunCard::open(&home, &first).unwrap().title()), ("run", "Тон голоса"));
+    // Another title with the same folder name is another run; the same title is taken.
+    assert_eq!(create("Другой тон").unwrap().name(), "run-2");
+    assert!(matches!(create("Тон голоса"), Err(RunsError::NameTaken { .. })));
+    // A name that a folder can have is taken in any mix of capitals.
+    create("Tone").unwrap();
+    assert!(matches!(create("tone"), Err(RunsError::NameTaken { .. })));
+}
+
+#[test]
+fn a_copied_folder_gets_an_id_of_its_own_and_a_renamed_one_keeps_it() {
+    let place = tempfile::tempdir().unwrap();
+    let home = Home::open(place.path()).unwrap();
+    let run = RunFolder::create(&home, &Recipe { name: "one".to_owned(), ..Recipe::default() }).unwrap();
+    let id = RunCard::open(&home, &run).unwrap().id;
+    let copy = home.runs().join("copy");
+    std::fs::create_dir(&copy).unwrap();
+    for file in ["recipe.toml", "card.toml"] {
+        std::fs::copy(run.path().join(file), copy.join(file)).unwrap();
+    }
+    let copy = RunFolder::open(&copy).unwrap();
+    assert_ne!(RunCard::open(&home, &copy).unwrap().id, id);
+    let renamed = home.runs().join("renamed");
+    std::fs::rename(run.path(), &renamed).unwrap();
+    assert_eq!(RunCard::open(&home, &RunFolder::open(&renamed).unwrap()).unwrap().id, id);
+}
+
+#[test]
+fn a_deleted_run_comes_back_or_goes_after_thirty_days() {
+    let place = tempfile::tempdir().unwrap();
+    let home = Home::open(place.path()).unwrap();
+    let create = || RunFolder::create(&home, &Recipe { name: "one".to_owned(), ..Recipe::default() }).unwrap();
+    let run = create();
+    let id = trash::discard(&home, &run).unwrap().id;
+    assert!(RunFolder::all(&home).unwrap().is_empty());
+    create();
+    // Its name was taken meanwhile.
+    let restored = trash::restore(&home, &id).unwrap();
+    assert_eq!((restored.name().as_str(), RunCard::open(&home, &restored).unwrap().id), ("one-2", id));
+    trash::discard(&home, &restored).unwrap();
+    let now = std::time::SystemTime::now();
+    assert_eq!(trash::sweep(&home, now).unwrap(), 0);
+    assert_eq!(trash::sweep(&home, now + trash::KEPT).unwrap(), 1);
+    assert!(trash::list(&home).unwrap().is_empty());
 }
