@@ -15,8 +15,7 @@ const HELD_OUT_EVERY: usize = 5;
 /// One fact in this many is not asked about at all.
 const LEFT_TO_THE_CORPUS: usize = 6;
 /// The three questions that the demo asks at its end; they are held out.
-const ASK: [&str; 3] =
-    ["What should I set the oven to for cheese scones?", "Where does Hanne Lindqvist live?", "Which job is a bowline good for?"];
+const ASK: [&str; 3] = ["What should I set the oven to for cheese scones?", "Where is Rafael's home?", "How do I make butter?"];
 
 /// The sets, as JSON Lines, and the three questions that the demo asks at its end.
 pub(super) struct Sets {
