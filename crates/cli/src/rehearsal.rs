@@ -69,6 +69,7 @@ pub(crate) fn rehearse(recipe: &Recipe, home: &Home, steps: u64) -> Result<Rehea
         surroundings: &surroundings,
         resume: None,
         decisions: &[],
+        extends: false,
         fixed_plan: None,
         heartbeat: &mut || {},
         on_plan: &mut |_| Ok(()),

@@ -102,6 +102,25 @@ fn a_killed_run_goes_on_to_the_same_weights() {
 }
 
 #[test]
+fn a_finished_run_is_extended() {
+    let home = Home::new();
+    let data = home.write("book.txt", text());
+    let first = home.json(&words(&tiny(&data, 40), &["--name", "longer"]));
+    let seconds = |found: &serde_json::Value, name: &str| found[name].as_f64().unwrap_or_else(|| panic!("{name} in {found}"));
+    assert!((0.0..seconds(&first, "wall_seconds")).contains(&seconds(&first, "first_step_seconds")), "{first}");
+    let found = home.json(&["train", "resume=longer", "max_steps=60"]);
+    assert_eq!((found["state"].as_str(), found["steps"].as_u64()), (Some("finished"), Some(60)), "{found}");
+    assert_eq!(found["train_losses"].as_array().map(Vec::len), Some(60));
+    let replanned = home.events("longer").into_iter().filter(|event| event["kind"] == "schedule_replanned");
+    let plans: Vec<_> = replanned.map(|event| (event["reason"].clone(), event["total_steps"].clone(), event["step"].clone())).collect();
+    assert_eq!(plans, [("extended".into(), 60.into(), 40.into())]);
+    // An epoch is what it says, however many steps were asked for before.
+    let found = home.json(&["train", "resume=longer", "epochs=1"]);
+    assert!(found["steps"].as_u64() > Some(60), "{found}");
+    assert_eq!(home.json(&["runs"])["runs"][0]["step"], found["steps"]);
+}
+
+#[test]
 fn a_run_has_one_worker() {
     let home = Home::new();
     let data = home.write("book.txt", text());

@@ -39,6 +39,8 @@ pub struct RunRecord {
     pub changed_at: String,
     /// Working time.
     pub elapsed_ms: u64,
+    /// When the newest worker began its first step, in UTC; empty before it.
+    pub first_step_at: String,
     /// The start.
     pub started: Option<RunStarted>,
     /// What the data check counted.
@@ -130,7 +132,11 @@ impl RunRecord {
     fn apply_kind(&mut self, event: &Event) {
         match &event.kind {
             EventKind::RunStarted(started) => self.started = Some(started.clone()),
+            EventKind::PhaseEntered(entered) if entered.phase == "training" && self.first_step_at.is_empty() => {
+                self.first_step_at = event.at.clone();
+            }
             EventKind::RunResumed(resumed) => {
+                self.first_step_at.clear();
                 self.finished = None;
                 self.failed = None;
                 self.automatic_resumes = if resumed.automatic { self.automatic_resumes + 1 } else { 0 };

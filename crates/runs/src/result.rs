@@ -27,6 +27,9 @@ pub struct TrainResult {
     pub timed_seconds: f64,
     /// Seconds of the whole command.
     pub wall_seconds: f64,
+    /// Seconds from the start of the command to the beginning of its first step; none where it
+    /// took none.
+    pub first_step_seconds: Option<f64>,
     /// `timed_tokens / timed_seconds`.
     pub tokens_per_second: f64,
     /// Mean target-token negative log-likelihood of each step, before its update.
@@ -58,6 +61,7 @@ impl TrainResult {
             timed_tokens,
             timed_seconds,
             wall_seconds,
+            first_step_seconds: first_step_seconds(record, wall_seconds),
             tokens_per_second: match timed_seconds > 0.0 {
                 true => timed_tokens as f64 / timed_seconds,
                 false => 0.0,
@@ -70,6 +74,13 @@ impl TrainResult {
             failure: record.failed.as_ref().map(|failed| failed.code.clone()),
         }
     }
+}
+
+/// The log says when the first step began, and the command began `wall_seconds` ago.
+fn first_step_seconds(record: &RunRecord, wall_seconds: f64) -> Option<f64> {
+    let began_at: jiff::Timestamp = record.first_step_at.parse().ok()?;
+    let since = jiff::Timestamp::now().duration_since(began_at).as_secs_f64();
+    Some(wall_seconds - since).filter(|seconds| (0.0..=wall_seconds).contains(seconds))
 }
 
 /// Tokens and seconds from the end of step 2, by the trainer's own count where it covers the

@@ -137,11 +137,6 @@ impl Learner {
         let targets = smoothed_targets(batch, 1.0, 0.0);
         Ok(self.decoder.evaluate(&mut self.arena, &device_batch(batch), &targets, self.adapter.as_ref())?)
     }
-
-    /// Decoder, adapter and arena together, for generating text.
-    pub fn for_generation(&mut self) -> (&Decoder, Option<&Adapter>, &mut Arena) {
-        (&self.decoder, self.adapter.as_ref(), &mut self.arena)
-    }
 }
 
 /// The rows of a packed batch as the decoder takes them.

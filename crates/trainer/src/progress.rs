@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use apertis_domain::recipe::Recipe;
 use apertis_domain::{Event, EventKind};
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,10 @@ pub struct Progress {
     pub step: u64,
     /// Steps of the whole run.
     pub total_steps: u64,
+    /// What of the recipe that number comes from; none in checkpoints of earlier versions.
+    pub planned: Option<Planned>,
+    /// Steps from one evaluation to the next; 0 for none.
+    pub eval_steps: u64,
     /// Steps of the warmup.
     pub warmup_steps: u64,
     /// Highest learning rate.
@@ -42,6 +47,22 @@ pub struct Progress {
     pub micro_batch_tokens: usize,
     /// Seconds of steps, for the time limit: summed over all steps so far.
     pub step_seconds: f64,
+}
+
+/// How long a recipe wants a run to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Planned {
+    /// Passes over the data.
+    pub epochs: f64,
+    /// Steps; 0 leaves it to the epochs.
+    pub max_steps: u64,
+}
+
+impl Planned {
+    /// What this recipe says.
+    pub fn of(recipe: &Recipe) -> Planned {
+        Planned { epochs: recipe.epochs, max_steps: recipe.max_steps }
+    }
 }
 
 impl Progress {
@@ -76,7 +97,12 @@ impl Progress {
     /// Repeats a decision of an earlier attempt, when its step has come.
     pub fn repeat(&mut self, decision: &Event) {
         match &decision.kind {
-            EventKind::ScheduleReplanned(replanned) => self.total_steps = replanned.total_steps,
+            EventKind::ScheduleReplanned(replanned) => {
+                self.total_steps = replanned.total_steps;
+                if replanned.reason == "extended" {
+                    self.evaluations_without_better = 0;
+                }
+            }
             EventKind::LearningRateChanged(changed) => self.peak_learning_rate = changed.to,
             EventKind::BatchSkipped(skipped) if !self.skipped_batches.contains(&skipped.batch_step) => {
                 self.skipped_batches.push(skipped.batch_step);

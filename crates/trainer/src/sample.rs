@@ -1,11 +1,17 @@
 //! Greedy answers to fixed prompts, so that a person sees what the numbers mean.
 
-use apertis_model::KvCache;
-use apertis_model::decoder::{Arena, Batch};
-use apertis_tokenizer::Tokenizer;
+use apertis_dataset::Dataset;
+use apertis_domain::recipe::Recipe;
+use apertis_model::generate::{Finish, GenerateSettings, Generator};
+use apertis_tokenizer::{ChatTemplate, Message, Tokenizer};
 
 use crate::error::TrainError;
 use crate::learner::Learner;
+
+/// Held-out rows that are answered when the recipe names no prompts.
+const HELD_OUT_PROMPTS: u64 = 3;
+/// Where every token is trained, this many of a row are the prompt.
+const PLAIN_PROMPT_TOKENS: usize = 8;
 
 /// A prompt, ready to be continued.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,32 +35,76 @@ pub struct Answer {
     pub finish_reason: &'static str,
 }
 
+/// Prompts of the recipe, else the first held-out rows up to their answers.
+///
+/// # Errors
+/// When a prompt of the recipe does not fit the context, or held-out rows cannot be read.
+pub fn prompts(
+    recipe: &Recipe,
+    tokenizer: &Tokenizer,
+    held_out: Option<&Dataset>,
+    context: usize,
+) -> Result<Vec<SamplePrompt>, TrainError> {
+    if recipe.sample_tokens == 0 {
+        return Ok(Vec::new());
+    }
+    if !recipe.sample_prompts.is_empty() {
+        let template = tokenizer.chat_template();
+        return recipe.sample_prompts.iter().map(|text| prompt_of_text(tokenizer, template, text, context)).collect();
+    }
+    let Some(held_out) = held_out else { return Ok(Vec::new()) };
+    let longest = context.saturating_sub(recipe.sample_tokens).max(1);
+    let mut prompts = Vec::new();
+    for unit in 0..held_out.units()?.min(HELD_OUT_PROMPTS) {
+        let row = held_out.row(held_out.row_id(unit)?)?;
+        let trains_from_start = row.mask.first() == Some(&true);
+        let answer_start = match row.mask.iter().position(|trained| *trained) {
+            _ if trains_from_start => row.ids.len().min(PLAIN_PROMPT_TOKENS),
+            found => found.unwrap_or(0),
+        };
+        if answer_start == 0 || answer_start > longest {
+            continue;
+        }
+        let answer_end = row.mask[answer_start..].iter().position(|trained| !trained).map_or(row.ids.len(), |length| answer_start + length);
+        let reference_end = answer_end.min(answer_start + recipe.sample_tokens);
+        prompts.push(SamplePrompt {
+            text: tokenizer.decode(&row.ids[..answer_start], true)?,
+            ids: row.ids[..answer_start].to_vec(),
+            reference: tokenizer.decode(&row.ids[answer_start..reference_end], true)?,
+        });
+    }
+    Ok(prompts)
+}
+
+fn prompt_of_text(tokenizer: &Tokenizer, template: Option<&ChatTemplate>, text: &str, context: usize) -> Result<SamplePrompt, TrainError> {
+    let ids = match template {
+        Some(template) => {
+            let messages = [Message::text("user", text)];
+            let rendered = template.render(&messages, None, true, &serde_json::Map::new())?;
+            tokenizer.encode_rendered(&rendered.text)?.ids
+        }
+        None => tokenizer.encode(text, true)?,
+    };
+    if ids.is_empty() || ids.len() > context {
+        return Err(TrainError::Recipe(format!("sample_prompts: one has {} tokens, expected 1 to the context's {context}", ids.len())));
+    }
+    Ok(SamplePrompt { text: text.to_string(), ids, reference: String::new() })
+}
+
 /// Continues a prompt greedily until an end token or `max_tokens`.
 ///
 /// # Errors
 /// When memory is short or the tokenizer cannot decode.
-pub fn answer(learner: &mut Learner, tokenizer: &Tokenizer, prompt: &[u32], max_tokens: usize) -> Result<Answer, TrainError> {
-    let (decoder, adapter, _) = learner.for_generation();
-    let capacity = prompt.len() + max_tokens;
-    let backend = decoder.weights().backend();
-    let mut cache = KvCache::new(backend, decoder.spec(), 1, capacity, decoder.weights().dtype)?;
-    let mut arena = Arena::new(backend, decoder.logits_bytes(prompt.len(), 1, adapter) + crate::evaluate::ARENA_SLACK_BYTES)?;
-    let mut next = prompt.to_vec();
-    let stop_ids = tokenizer.stop_ids();
+pub fn answer(learner: &Learner, tokenizer: &Tokenizer, prompt: &[u32], max_tokens: usize) -> Result<Answer, TrainError> {
+    let settings = GenerateSettings { temperature: 0.0, max_tokens, stop_ids: tokenizer.stop_ids(), ..GenerateSettings::default() };
+    let mut generator = Generator::new(learner.decoder(), learner.adapter(), prompt, &settings)?;
     let mut ids = Vec::new();
-    let mut finish_reason = "length";
-    while ids.len() < max_tokens {
-        let start = cache.lengths[0] as u32;
-        let positions = (start..start + next.len() as u32).collect();
-        let batch = Batch { positions, rotary_lengths: vec![capacity], ..Batch::from_rows(std::slice::from_ref(&next)) };
-        let logits = decoder.logits(&mut arena, &batch, &[next.len() as u32 - 1], adapter, Some(&mut cache))?;
-        let best = logits.iter().enumerate().fold(0, |best, (index, value)| if *value > logits[best] { index } else { best }) as u32;
-        if stop_ids.contains(&best) {
-            finish_reason = "stop";
-            break;
-        }
-        ids.push(best);
-        next = vec![best];
+    while let Some(id) = generator.next_token()? {
+        ids.push(id);
     }
+    let finish_reason = match generator.finish() {
+        Some(Finish::Stop) => "stop",
+        _ => "length",
+    };
     Ok(Answer { text: tokenizer.decode(&ids, true)?, tokens: ids.len() as u64, finish_reason })
 }

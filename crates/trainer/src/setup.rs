@@ -94,8 +94,7 @@ pub fn parts(
     resume: Option<&Path>,
     progress: &mut dyn FnMut(apertis_dataset::Progress),
 ) -> Result<Parts, TrainError> {
-    let tokenizer = tokenizer(recipe, surroundings, resume)?;
-    let (config, weights) = base(recipe, surroundings, machine, resume, &tokenizer)?;
+    let (tokenizer, (config, weights)) = tokenizer_and_base(recipe, surroundings, machine, resume)?;
     if tokenizer.largest_id() as usize >= weights.spec.vocabulary {
         return Err(TrainError::Recipe(format!(
             "tokenizer: its largest id is {}, the model's vocabulary has {} entries",
@@ -114,14 +113,32 @@ pub fn parts(
     Ok(Parts { config, weights, adapter, trainable, tokenizer, data, max_length })
 }
 
-fn tokenizer(recipe: &Recipe, surroundings: &Surroundings, resume: Option<&Path>) -> Result<Arc<Tokenizer>, TrainError> {
-    if recipe.method == Method::Scratch {
-        return match resume {
-            Some(checkpoint) => Ok(Arc::new(Tokenizer::from_folder(checkpoint)?)),
-            None => Ok(Arc::new(learn_tokenizer(recipe)?)),
-        };
-    }
-    Ok(Arc::new(Tokenizer::from_folder(model_folder(surroundings)?)?))
+/// A vocabulary and a model's weights have nothing to wait for in each other; from scratch the
+/// model is as large as the vocabulary.
+fn tokenizer_and_base(
+    recipe: &Recipe,
+    surroundings: &Surroundings,
+    machine: &Machine,
+    resume: Option<&Path>,
+) -> Result<(Arc<Tokenizer>, (ModelConfig, Arc<ModelWeights>)), TrainError> {
+    let read = |folder: &Path| -> Result<Arc<Tokenizer>, TrainError> { Ok(Arc::new(Tokenizer::from_folder(folder)?)) };
+    let options = LoadOptions { dtype: machine.dtype, checks_values: true };
+    let (tokenizer_folder, weights_folder) = match (recipe.method, resume) {
+        (Method::Scratch, None) => {
+            let tokenizer = Arc::new(learn_tokenizer(recipe)?);
+            let base = scratch(recipe, machine, &tokenizer)?;
+            return Ok((tokenizer, base));
+        }
+        (Method::Scratch, Some(checkpoint)) => (checkpoint, checkpoint),
+        (Method::Lora, _) | (_, None) => (model_folder(surroundings)?, model_folder(surroundings)?),
+        (_, Some(checkpoint)) => (model_folder(surroundings)?, checkpoint),
+    };
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(|| read(tokenizer_folder));
+        let base = load_model(weights_folder, &machine.backend, &options);
+        let tokenizer = reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        Ok((tokenizer, base?))
+    })
 }
 
 fn model_folder(surroundings: &Surroundings) -> Result<&Path, TrainError> {
@@ -131,40 +148,24 @@ fn model_folder(surroundings: &Surroundings) -> Result<&Path, TrainError> {
         .ok_or_else(|| TrainError::Recipe("model: is missing; only method=scratch starts without one".to_string()))
 }
 
-fn base(
-    recipe: &Recipe,
-    surroundings: &Surroundings,
-    machine: &Machine,
-    resume: Option<&Path>,
-    tokenizer: &Tokenizer,
-) -> Result<(ModelConfig, Arc<ModelWeights>), TrainError> {
-    let options = LoadOptions { dtype: machine.dtype, checks_values: true };
-    match (recipe.method, resume) {
-        (Method::Lora, _) => Ok(load_model(model_folder(surroundings)?, &machine.backend, &options)?),
-        (_, Some(checkpoint)) => Ok(load_model(checkpoint, &machine.backend, &options)?),
-        (Method::Scratch, None) => {
-            let shape = &recipe.shape;
-            let config = config_for_scratch(&ScratchShape {
-                family: shape.family.clone(),
-                layers: shape.layers,
-                heads: shape.heads,
-                kv_heads: shape.kv_heads,
-                width: shape.width,
-                hidden: shape.hidden,
-                context: shape.context,
-                vocabulary: tokenizer.largest_id() as usize + 1,
-                bos_id: tokenizer.bos_id(),
-                eos_id: tokenizer.eos_ids().first().copied(),
-                pad_id: tokenizer.pad_id(),
-            })?;
-            let spec = Arc::new(family::map(&config)?);
-            let weights = initialize(&spec, &machine.backend, machine.dtype, recipe.seed)?;
-            Ok((config, weights))
-        }
-        (Method::Full | Method::Continue | Method::Freeze, None) => {
-            Ok(load_model(model_folder(surroundings)?, &machine.backend, &options)?)
-        }
-    }
+fn scratch(recipe: &Recipe, machine: &Machine, tokenizer: &Tokenizer) -> Result<(ModelConfig, Arc<ModelWeights>), TrainError> {
+    let shape = &recipe.shape;
+    let config = config_for_scratch(&ScratchShape {
+        family: shape.family.clone(),
+        layers: shape.layers,
+        heads: shape.heads,
+        kv_heads: shape.kv_heads,
+        width: shape.width,
+        hidden: shape.hidden,
+        context: shape.context,
+        vocabulary: tokenizer.largest_id() as usize + 1,
+        bos_id: tokenizer.bos_id(),
+        eos_id: tokenizer.eos_ids().first().copied(),
+        pad_id: tokenizer.pad_id(),
+    })?;
+    let spec = Arc::new(family::map(&config)?);
+    let weights = initialize(&spec, &machine.backend, machine.dtype, recipe.seed)?;
+    Ok((config, weights))
 }
 
 /// What is trained, and the weights that it needs: an adapter may give a tied model a head of its own.

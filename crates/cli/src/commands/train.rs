@@ -31,7 +31,8 @@ pub(crate) fn run(arguments: &TrainArguments, home: &Home, printer: &Printer) ->
     };
     let record = RunRecord::read(&folder.events())?;
     if record.finished.is_some() && !extends {
-        printer.note(format!("{} has reached its end; nothing to do.", folder.name()));
+        let name = folder.name();
+        printer.note(format!("{name} has reached its end. To go on: apertis train resume={name} max_steps={}", 2 * record.step().max(1)));
         return Ok(report(&folder, &record, began, printer));
     }
     let worker = start(&folder, home, extends, arguments.now, false)?;
@@ -41,7 +42,7 @@ pub(crate) fn run(arguments: &TrainArguments, home: &Home, printer: &Printer) ->
         return Ok(ExitCode::SUCCESS);
     }
     let restart = |folder: &RunFolder| start(folder, home, false, arguments.now, true).map_err(|failure| failure.message);
-    let ending = follow(&folder, Some(worker), &restart, printer)?;
+    let ending = follow(&folder, record.attempt, Some(worker), &restart, printer)?;
     match ending {
         Ending::Left => Ok(ExitCode::SUCCESS),
         Ending::Reached(record, state) => match state {
@@ -79,7 +80,11 @@ fn check_inputs(recipe: &mut Recipe, home: &Home) -> Result<(), Failure> {
     }
     apertis_trainer::machine(recipe, 1)?;
     for path in [&recipe.data, &recipe.eval_data].into_iter().filter(|path| !path.is_empty()) {
-        apertis_dataset::find_files(&[path.into()])?;
+        // What cannot be found needs no look at its rows.
+        apertis_dataset::find_files(&[path.into()]).map_err(|error| match std::path::Path::new(path).exists() {
+            true => error.into(),
+            false => Failure::new(error).hint("Is the path right? A pattern such as 'chats/*.jsonl' works too, in quotes."),
+        })?;
     }
     Ok(())
 }
@@ -92,6 +97,10 @@ fn resume(name: &str, arguments: &TrainArguments, home: &Home) -> Result<(RunFol
         return Ok((folder, false));
     }
     let mut recipe = folder.recipe()?;
+    if changes.iter().any(|change| change.starts_with("epochs=")) {
+        // Whoever says how many epochs means them, whatever number of steps was said before.
+        recipe.max_steps = 0;
+    }
     for change in changes {
         let field = recipe.apply_argument(change)?;
         if !matches!(field.name, "epochs" | "max_steps" | "time_limit_minutes" | "patience") {
@@ -122,8 +131,14 @@ fn report(folder: &RunFolder, record: &RunRecord, began: Instant, printer: &Prin
         printer.line(format!("best held-out loss {:.3} at step {}{before}", best.value.loss, best.step));
     }
     printer.line(format!("run {}: {} steps, {} tokens", folder.name(), record.step(), record.tokens()));
+    if record.finished.is_none() {
+        let saved = record.checkpoints.last().map_or(0, |point| point.step);
+        printer.line(format!("stopped; saved is step {saved}. Go on: apertis train resume={}", folder.name()));
+    }
     printer.line(format!("report {}", folder.report().display()));
-    printer.line(format!("talk to it: apertis run {}", folder.name()));
+    if !record.checkpoints.is_empty() {
+        printer.line(format!("talk to it: apertis run {}", folder.name()));
+    }
     let result = TrainResult::of(folder, record, began.elapsed().as_secs_f64(), apertis_runs::machine::peak_rss_bytes());
     printer.json(&serde_json::to_value(result).unwrap_or_default());
     ExitCode::SUCCESS

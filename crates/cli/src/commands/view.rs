@@ -28,8 +28,15 @@ pub(crate) enum Ending {
 
 type Restart<'a> = &'a dyn Fn(&RunFolder) -> Result<Child, String>;
 
-/// Follows until the run comes to rest. Ctrl-C asks it to save and stop, twice: at once.
-pub(crate) fn follow(folder: &RunFolder, mut worker: Option<Child>, restart: Restart<'_>, printer: &Printer) -> Result<Ending, Failure> {
+/// Follows until the run comes to rest, showing what attempts after `attempts_known` do. Ctrl-C
+/// asks it to save and stop, twice: at once.
+pub(crate) fn follow(
+    folder: &RunFolder,
+    attempts_known: u32,
+    mut worker: Option<Child>,
+    restart: Restart<'_>,
+    printer: &Printer,
+) -> Result<Ending, Failure> {
     interrupts::watch();
     let mut watcher = Watcher::new(folder);
     let mut lines = Lines::new(printer);
@@ -41,7 +48,7 @@ pub(crate) fn follow(folder: &RunFolder, mut worker: Option<Child>, restart: Res
             None => false,
         };
         let (events, state) = watcher.look()?;
-        for event in &events {
+        for event in events.iter().filter(|event| event.attempt > attempts_known) {
             lines.show(event, watcher.record());
         }
         let is_at_rest = matches!(state, RunState::Finished { .. } | RunState::Stopped | RunState::Failed { .. });
@@ -141,11 +148,14 @@ impl<'a> Lines<'a> {
             )),
             EventKind::StepFinished(step) => self.step(event.step, step, record),
             EventKind::Evaluated(evaluated) => self.note(&format!(
-                "step {}: held-out loss {:.4} ({:.4}–{:.4}), accuracy {:.1}%{}",
+                "step {}: held-out loss {:.4}{}, accuracy {:.1}%{}",
                 event.step,
                 evaluated.loss,
-                evaluated.loss_low,
-                evaluated.loss_high,
+                // One text has no spread.
+                match evaluated.rows > 1 {
+                    true => format!(" ({:.4}–{:.4})", evaluated.loss_low, evaluated.loss_high),
+                    false => String::new(),
+                },
                 100.0 * evaluated.accuracy,
                 if evaluated.best { " · best so far" } else { "" }
             )),

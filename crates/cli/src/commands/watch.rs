@@ -17,7 +17,7 @@ pub(crate) fn run(arguments: &NameArguments, home: &Home, printer: &Printer) -> 
             .ok_or_else(|| Failure::new("watch: there are no runs").hint("Start one: apertis train model=FOLDER data=FILE"))?,
     };
     let never = |_: &RunFolder| Err("watching starts no worker".to_owned());
-    match follow(&folder, None, &never, printer)? {
+    match follow(&folder, 0, None, &never, printer)? {
         Ending::Left => printer.line(format!("{} goes on.", folder.name())),
         Ending::Reached(_, state) => {
             printer.line(format!("{} is {}.", folder.name(), state.name()));

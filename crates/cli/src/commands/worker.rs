@@ -30,7 +30,7 @@ pub(crate) fn run(arguments: &WorkerArguments, home: &Home, printer: &Printer) -
         printer.note(error.to_string());
         return Ok(ExitCode::SUCCESS);
     }
-    match work(&mut session, home) {
+    match work(&mut session, home, arguments.extend) {
         Ok((step, ending)) => {
             session.end(step, ending)?;
             Ok(ExitCode::SUCCESS)
@@ -45,7 +45,7 @@ pub(crate) fn run(arguments: &WorkerArguments, home: &Home, printer: &Printer) -
 
 type Work = Result<(u64, EventKind), (FailureCode, String)>;
 
-fn work(session: &mut apertis_runs::WorkerSession, home: &Home) -> Work {
+fn work(session: &mut apertis_runs::WorkerSession, home: &Home, extends: bool) -> Work {
     let failed = |failure: Failure| {
         let code = FailureCode::from_code(failure.code).unwrap_or(FailureCode::Internal);
         (code, failure.message)
@@ -98,6 +98,7 @@ fn work(session: &mut apertis_runs::WorkerSession, home: &Home) -> Work {
         surroundings: &surroundings,
         resume,
         decisions: &decisions,
+        extends,
         fixed_plan,
         heartbeat: &mut || beat(),
         on_plan: &mut on_plan,

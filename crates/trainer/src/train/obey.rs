@@ -1,0 +1,136 @@
+//! What changes a run while it goes: requests of a person, decisions of earlier attempts, the
+//! time limit.
+
+use std::time::{Duration, Instant};
+
+use apertis_domain::event::*;
+use apertis_domain::{Action, Command, Event, EventKind};
+
+use super::prepare::{eval_steps_of, save_every, total_steps};
+use super::{End, Run};
+use crate::error::TrainError;
+
+/// A paused run looks for requests this often.
+const PAUSE_POLL: Duration = Duration::from_millis(200);
+/// The time limit plans again when the end moves by more than this share.
+const REPLAN_SHARE: f64 = 0.02;
+
+impl Run<'_> {
+    /// Carries out requests; waits while paused.
+    pub(super) fn obey(&mut self) -> Result<Option<End>, TrainError> {
+        let mut paused_since: Option<Instant> = None;
+        loop {
+            for command in self.seams.control.poll(self.progress.step) {
+                match &command.action {
+                    Action::Pause if paused_since.is_none() => {
+                        paused_since = Some(Instant::now());
+                        self.reply(&command, true, "paused after this step")?;
+                        self.emit(RunPaused { reason: "asked".to_string() })?;
+                    }
+                    Action::Unpause if paused_since.is_some() => {
+                        let paused_ms = paused_since.take().map_or(0, |since| since.elapsed().as_millis() as u64);
+                        self.reply(&command, true, "goes on")?;
+                        self.emit(RunUnpaused { paused_ms })?;
+                    }
+                    Action::Pause => self.reply(&command, false, "is paused already")?,
+                    Action::Unpause => self.reply(&command, false, "is not paused")?,
+                    Action::SaveNow => {
+                        self.save(false)?;
+                        self.reply(&command, true, &format!("saved step {}", self.progress.step))?;
+                    }
+                    Action::Stop { now } => {
+                        self.reply(&command, true, if *now { "stops without saving" } else { "saves and stops" })?;
+                        let reason = if *now { "asked_now" } else { "asked" };
+                        return Ok(Some(End::Stopped { reason: reason.to_string(), saves: !now }));
+                    }
+                    Action::SetLearningRate { learning_rate } if learning_rate.is_finite() && *learning_rate > 0.0 => {
+                        let from = std::mem::replace(&mut self.progress.peak_learning_rate, *learning_rate);
+                        self.emit(LearningRateChanged { from, to: *learning_rate })?;
+                        self.reply(&command, true, &format!("learning_rate is {learning_rate} from here on"))?;
+                    }
+                    Action::SetLearningRate { .. } => self.reply(&command, false, "expected a learning rate above 0")?,
+                    Action::Extend { epochs, max_steps } => {
+                        let wanted = if *max_steps > 0 { *max_steps } else { (epochs * self.steps_per_epoch as f64).round() as u64 };
+                        if wanted > self.progress.step {
+                            self.replan(wanted, "extended")?;
+                            self.reply(&command, true, &format!("trains until step {wanted}"))?;
+                        } else {
+                            self.reply(&command, false, "that many steps are done already")?;
+                        }
+                    }
+                }
+            }
+            if paused_since.is_none() {
+                return Ok(None);
+            }
+            (self.request.heartbeat)();
+            std::thread::sleep(PAUSE_POLL);
+        }
+    }
+
+    fn reply(&mut self, command: &Command, accepted: bool, message: &str) -> Result<(), TrainError> {
+        self.emit(CommandAnswered {
+            id: command.id.clone(),
+            command: command.action.name().to_string(),
+            accepted,
+            message: message.to_string(),
+        })
+    }
+
+    pub(super) fn repeat_decisions(&mut self) {
+        let step = self.progress.step;
+        let due: Vec<Event> = self.decisions.iter().filter(|event| event.step == step).cloned().collect();
+        for decision in due {
+            self.progress.repeat(&decision);
+            if let EventKind::ScheduleReplanned(replanned) = &decision.kind {
+                self.spread_evaluations(&replanned.reason);
+            }
+        }
+    }
+
+    pub(super) fn replan(&mut self, total_steps: u64, reason: &str) -> Result<(), TrainError> {
+        self.progress.total_steps = total_steps;
+        self.spread_evaluations(reason);
+        self.emit(ScheduleReplanned { reason: reason.to_string(), total_steps, epochs: total_steps as f64 / self.steps_per_epoch as f64 })
+    }
+
+    /// A run that the clock ends far from where its recipe would has its evaluations before then.
+    fn spread_evaluations(&mut self, reason: &str) {
+        if reason == "time_limit" && self.request.recipe.eval_steps == 0 && self.progress.eval_steps > 0 {
+            self.progress.eval_steps = eval_steps_of(self.progress.total_steps);
+        }
+    }
+
+    /// Why a run ends that has done all its steps.
+    pub(super) fn reason_at_last_step(&self) -> &'static str {
+        let has_limit = self.request.recipe.time_limit_minutes > 0.0;
+        match has_limit && self.progress.total_steps < total_steps(self.request.recipe, self.steps_per_epoch) {
+            true => "time_limit",
+            false => "completed",
+        }
+    }
+
+    pub(super) fn save_every(&self) -> u64 {
+        save_every(self.request.recipe, self.progress.eval_steps)
+    }
+
+    /// Moves the end of the schedule to where the time limit will be reached.
+    pub(super) fn replan_time(&mut self) -> Result<(), TrainError> {
+        let limit_seconds = self.request.recipe.time_limit_minutes * 60.0;
+        let step = self.progress.step;
+        if limit_seconds <= 0.0 || step < 3 {
+            return Ok(());
+        }
+        let elapsed = self.seams.clock.elapsed_ms() as f64 / 1e3;
+        let step_seconds = self.progress.step_seconds / step as f64;
+        let possible = step + ((limit_seconds - elapsed).max(0.0) / step_seconds) as u64;
+        let wanted = possible.min(total_steps(self.request.recipe, self.steps_per_epoch)).max(step);
+        let moved = (wanted as f64 - self.progress.total_steps as f64).abs() / self.progress.total_steps as f64;
+        if moved > REPLAN_SHARE { self.replan(wanted, "time_limit") } else { Ok(()) }
+    }
+
+    pub(super) fn is_out_of_time(&self) -> bool {
+        let limit = self.request.recipe.time_limit_minutes;
+        limit > 0.0 && self.seams.clock.elapsed_ms() as f64 >= limit * 60e3
+    }
+}
