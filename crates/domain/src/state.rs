@@ -1,8 +1,8 @@
-//! The state of a run, derived from its log and its lock; never stored.
+//! The state of a run, derived from its log and its lock; never stored without them.
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::event::{Event, EventKind};
 
@@ -105,7 +105,8 @@ pub struct LockFacts {
 }
 
 /// Where the events of a log leave a run, whoever holds its lock.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 enum Phase {
     /// No event yet, or the last one says so.
     Queued,
@@ -121,7 +122,7 @@ enum Phase {
 }
 
 /// What a log says about a run's state; fed event by event.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogState {
     phase: Phase,
     /// What an end of a pause goes back to.

@@ -217,6 +217,11 @@ impl RunFolder {
         self.path.join("events.jsonl")
     }
 
+    /// What a list says of the run; made again from the log where it is missing.
+    pub fn summary(&self) -> PathBuf {
+        self.path.join("summary.json")
+    }
+
     /// Machine samples.
     pub fn system(&self) -> PathBuf {
         self.path.join("system.jsonl")

@@ -18,6 +18,7 @@ pub mod log;
 pub mod machine;
 pub mod output;
 pub mod record;
+mod remembered;
 pub mod result;
 pub mod run_lock;
 pub mod slot;

@@ -1,9 +1,10 @@
 //! The runs of a home as data: what `apertis runs` prints and the studio shows.
 
-use apertis_domain::RunState;
+use apertis_domain::{LockFacts, RunState};
 use serde::Serialize;
 
 use crate::lock::lock_facts;
+use crate::remembered::{self, Standing};
 use crate::{Home, RunFolder, RunRecord, RunsError};
 
 /// One run in a list.
@@ -49,14 +50,13 @@ pub struct RunSummary {
 /// Every run of a home, the oldest first.
 ///
 /// # Errors
-/// The home cannot be listed. A run that cannot be read is left out of neither: its fields are
-/// empty.
+/// The home cannot be listed. A run that cannot be read is not left out: its fields are empty.
 pub fn list(home: &Home) -> Result<Vec<RunSummary>, RunsError> {
     let mut summaries: Vec<_> = RunFolder::all(home)?
         .iter()
         .map(|folder| {
-            let record = RunRecord::read(&folder.events()).unwrap_or_default();
-            RunSummary::of(folder, &record)
+            let lock = lock_facts(folder);
+            RunSummary::with(folder, remembered::look(folder, lock.is_held), &lock)
         })
         .collect();
     summaries.sort_by(|a, b| a.began_at.cmp(&b.began_at));
@@ -66,32 +66,34 @@ pub fn list(home: &Home) -> Result<Vec<RunSummary>, RunsError> {
 impl RunSummary {
     /// The summary of one run.
     pub fn of(folder: &RunFolder, record: &RunRecord) -> RunSummary {
-        let recipe = folder.recipe().unwrap_or_default();
-        let state = record.state.with(&lock_facts(folder));
-        let best = record.best();
+        RunSummary::with(folder, Standing::of(folder, record), &lock_facts(folder))
+    }
+
+    fn with(folder: &RunFolder, standing: Standing, lock: &LockFacts) -> RunSummary {
+        let state = standing.state.with(lock);
         let is_done = matches!(state, RunState::Finished { .. });
         RunSummary {
             name: folder.name(),
             dir: folder.path().display().to_string(),
-            method: recipe.method.name().to_owned(),
-            model: recipe.model,
-            data: recipe.data,
-            step: record.step(),
-            total_steps: record.total_steps,
-            progress: match (is_done, record.total_steps) {
+            method: standing.method,
+            model: standing.model,
+            data: standing.data,
+            step: standing.step,
+            total_steps: standing.total_steps,
+            progress: match (is_done, standing.total_steps) {
                 (true, _) => 1.0,
                 (false, 0) => 0.0,
-                (false, total) => record.step() as f64 / total as f64,
+                (false, total) => standing.step as f64 / total as f64,
             },
-            loss: record.steps.last().map(|point| point.value.loss),
-            best_eval_loss: best.map(|point| point.value.loss),
-            best_step: best.map(|point| point.step),
-            tokens_per_second: record.tokens_per_second(),
-            seconds_left: if state.is_active() { record.seconds_left() } else { None },
+            loss: standing.loss,
+            best_eval_loss: standing.best_eval_loss,
+            best_step: standing.best_step,
+            tokens_per_second: standing.tokens_per_second,
+            seconds_left: standing.seconds_left.filter(|_| state.is_active()),
             state,
-            elapsed_ms: record.elapsed_ms,
-            began_at: record.began_at.clone(),
-            changed_at: record.changed_at.clone(),
+            elapsed_ms: standing.elapsed_ms,
+            began_at: standing.began_at,
+            changed_at: standing.changed_at,
         }
     }
 }

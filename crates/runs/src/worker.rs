@@ -19,7 +19,7 @@ use crate::log::{FileStorage, LogWriter, RESERVE_NAME, read_log};
 use crate::slot::{DeviceSlot, Ticket};
 use crate::supervise::{Cause, cause_of_death, has_halved};
 use crate::system::SystemSampler;
-use crate::{Home, RunFolder, RunRecord, RunsError, machine, output};
+use crate::{Home, RunFolder, RunRecord, RunsError, machine, output, remembered};
 
 /// Curves are drawn again at an evaluation, but no more often than this.
 const DRAW_INTERVAL: Duration = Duration::from_secs(10);
@@ -392,7 +392,9 @@ impl SharedLog {
         record.apply_end(step, &kind);
         // The end is worth more than a picture of it; all of this can be made again.
         let _ = output::write_all(&inner.folder, &record, &inner.recipe);
-        inner.emit(step, kind)
+        inner.emit(step, kind)?;
+        remembered::remember(&inner.folder, &inner.record);
+        Ok(())
     }
 }
 

@@ -118,3 +118,47 @@ fn everything_can_be_made_again_from_the_log() {
         assert!(!json[name].is_null(), "{name}");
     }
 }
+
+#[test]
+fn a_list_reads_only_logs_that_changed() {
+    let (_guard, home) = home();
+    let folder = RunFolder::create(&home, &recorded_recipe()).unwrap();
+    fs::copy(fixture("v1.jsonl"), folder.events()).unwrap();
+    let first = list(&home).unwrap();
+    assert_eq!(list(&home).unwrap(), first);
+
+    // As many other bytes under the same time: whoever reads them sees nothing of the run.
+    let text = fs::read_to_string(folder.events()).unwrap();
+    let modified = fs::metadata(folder.events()).unwrap().modified().unwrap();
+    let fill = |text: &str| {
+        fs::write(folder.events(), text).unwrap();
+        fs::File::options().append(true).open(folder.events()).unwrap().set_modified(modified).unwrap();
+    };
+    fill(&"x".repeat(text.len()));
+    assert_eq!(list(&home).unwrap(), first, "the log was not read");
+    fs::write(folder.summary(), "{\"version\":1").unwrap();
+    assert_eq!(list(&home).unwrap()[0].step, 0, "the log was read");
+
+    // Another attempt goes back to a step and on from there.
+    fs::remove_file(folder.summary()).unwrap();
+    fill(&text);
+    let events = apertis_runs::log::read_log(&folder.events()).unwrap();
+    assert_eq!(list(&home).unwrap(), first);
+    let last = events.last().unwrap();
+    let mut more = text;
+    for (seq, kind) in [
+        (last.seq + 1, serde_json::json!({"kind": "run_resumed", "from_step": 120, "cause": "finished"})),
+        (last.seq + 2, serde_json::json!({"kind": "step_finished", "loss": 0.25, "tokens": 10, "step_ms": 5.0})),
+    ] {
+        let mut line = serde_json::json!({"v": 1, "seq": seq, "attempt": last.attempt + 1, "step": if kind["loss"].is_null() { 120 } else { 121 },
+            "at": last.at, "elapsed_ms": last.elapsed_ms});
+        line.as_object_mut().unwrap().extend(kind.as_object().unwrap().clone());
+        more.push_str(&format!("{line}\n"));
+    }
+    fs::write(folder.events(), more).unwrap();
+    let after = &list(&home).unwrap()[0];
+    let whole = RunRecord::read(&folder.events()).unwrap();
+    assert_eq!((after.step, after.loss), (121, Some(0.25)));
+    assert_eq!(*after, apertis_runs::RunSummary::of(&folder, &whole));
+    assert_eq!(list(&home).unwrap()[0], *after);
+}
