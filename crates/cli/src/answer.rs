@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use apertis_model::generate::{Finish, GenerateSettings, Generator, TokenLogprobs};
+use apertis_model::generate::{Finish, GenerateSettings, Generator, ReadIds, TokenLogprobs};
 use apertis_tokenizer::{ChatTemplate, Message, Tokenizer};
 
 use crate::failure::Failure;
@@ -16,6 +16,8 @@ use crate::sampling::StopStrings;
 pub(crate) struct Answer {
     pub(crate) text: String,
     pub(crate) prompt_tokens: usize,
+    /// Of these, known from the turn before.
+    pub(crate) reused_tokens: usize,
     pub(crate) tokens: usize,
     /// `stop`, `stop_string`, `length`, `context_full` or `interrupted`.
     pub(crate) finish: &'static str,
@@ -32,19 +34,25 @@ pub(crate) fn prompt_ids(tokenizer: &Tokenizer, messages: &[Message]) -> Result<
     Ok(tokenizer.encode_rendered(&rendered.text)?.ids)
 }
 
-/// Generates and prints as it goes; Ctrl-C ends the answer where [`interrupts::watch`] was called.
+/// Generates and prints as it goes, going on from what `read` holds and leaving there what was read; Ctrl-C ends the answer where [`interrupts::watch`] was called.
 pub(crate) fn stream(
     opened: &OpenModel,
     tokenizer: &Tokenizer,
     ids: &[u32],
     settings: &GenerateSettings,
     stop: &[String],
+    read: &mut Option<ReadIds>,
     printer: &Printer,
 ) -> Result<Answer, Failure> {
     let began = Instant::now();
     let asked_before = interrupts::count();
-    let mut generator = Generator::new(&opened.decoder, opened.adapter.as_ref(), ids, settings)?;
-    let mut answer = Answer { prompt_tokens: ids.len(), prefill_seconds: began.elapsed().as_secs_f64(), ..Answer::default() };
+    let mut generator = Generator::after(&opened.decoder, opened.adapter.as_ref(), read.take(), ids, settings)?;
+    let mut answer = Answer {
+        prompt_tokens: ids.len(),
+        reused_tokens: generator.reused_tokens(),
+        prefill_seconds: began.elapsed().as_secs_f64(),
+        ..Answer::default()
+    };
     let mut stream = tokenizer.stream_decoder(true);
     let mut stops = StopStrings::new(stop);
     let show = |text: &str, answer: &mut Answer| {
@@ -85,6 +93,7 @@ pub(crate) fn stream(
             _ => "length",
         };
     }
+    *read = Some(generator.into_read());
     Ok(answer)
 }
 
@@ -95,12 +104,16 @@ pub(crate) fn explain(answer: &Answer, opened: &OpenModel, load_seconds: Option<
     }
     if is_verbose {
         let load = load_seconds.map_or_else(String::new, |seconds| format!("load {seconds:.2} s, "));
+        let read = answer.prompt_tokens - answer.reused_tokens;
+        let known = match answer.reused_tokens {
+            0 => String::new(),
+            known => format!(" and {known} known"),
+        };
         let rate = |tokens: usize, seconds: f64| tokens as f64 / seconds.max(1e-9);
         printer.note(format!(
-            "{load}prefill {:.2} s ({} tokens, {:.1} tokens/s), decode {:.2} s ({} tokens, {:.1} tokens/s)",
+            "{load}prefill {:.2} s ({read} tokens{known}, {:.1} tokens/s), decode {:.2} s ({} tokens, {:.1} tokens/s)",
             answer.prefill_seconds,
-            answer.prompt_tokens,
-            rate(answer.prompt_tokens, answer.prefill_seconds),
+            rate(read, answer.prefill_seconds),
             answer.decode_seconds,
             answer.tokens,
             rate(answer.tokens, answer.decode_seconds)

@@ -44,6 +44,47 @@ Examples:
   apertis tokens model=./SmolLM2-135M data=chats.jsonl row=3
   apertis tokens model=lora-1 data=chats.jsonl row=3 train_on=last";
 
+const LOGITS_EXAMPLES: &str = "\
+Examples:
+  apertis logits model=./SmolLM2-135M ids=1,2,3
+  apertis logits model=lora-1 ids=1,2,3 decode=true precision=f32 --json
+
+decode=true reads the ids one by one through the KV cache.";
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+  apertis list
+  apertis list --json
+
+Models are folders in the home's models/; runs are models too: `apertis runs`.";
+
+const SHOW_EXAMPLES: &str = "\
+Examples:
+  apertis show ./SmolLM2-135M
+  apertis show lora-1";
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  apertis doctor
+  apertis doctor --json";
+
+const RUNS_EXAMPLES: &str = "\
+Examples:
+  apertis runs
+  apertis runs --json";
+
+const WATCH_EXAMPLES: &str = "\
+Examples:
+  apertis watch
+  apertis watch lora-1";
+
+const STOP_EXAMPLES: &str = "\
+Examples:
+  apertis stop lora-1
+  apertis stop lora-1 --now
+
+Go on with `apertis train resume=lora-1`.";
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Train a model: adapters, all of it, or from scratch
@@ -56,6 +97,7 @@ pub(crate) enum Verb {
     /// Chat with a model, or answer one prompt
     Run(RunArguments),
     /// Print the logits of some token ids
+    #[command(after_help = LOGITS_EXAMPLES)]
     Logits(LogitsArguments),
     /// Check a data set and describe it
     #[command(after_help = DATA_EXAMPLES)]
@@ -64,8 +106,10 @@ pub(crate) enum Verb {
     #[command(after_help = TOKENS_EXAMPLES)]
     Tokens(AssignmentArguments),
     /// List models
+    #[command(after_help = LIST_EXAMPLES)]
     List,
     /// Describe a model
+    #[command(after_help = SHOW_EXAMPLES)]
     Show(ShowArguments),
     /// Write a model with its adapter built in
     #[command(after_help = MERGE_EXAMPLES)]
@@ -73,14 +117,18 @@ pub(crate) enum Verb {
     /// Measure how quick this machine is with a model
     Bench(BenchArguments),
     /// Tell what this machine has and what it means
+    #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor,
     /// Print a completion script for a shell
     Completions(CompletionsArguments),
     /// List runs
+    #[command(after_help = RUNS_EXAMPLES)]
     Runs,
-    /// Follow a run
+    /// Follow a run; Ctrl-C leaves it going
+    #[command(after_help = WATCH_EXAMPLES)]
     Watch(NameArguments),
     /// Ask a run to save and stop
+    #[command(after_help = STOP_EXAMPLES)]
     Stop(StopArguments),
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::adapter::Adapter;
 use crate::decoder::{Arena, Batch, Decoder, KvCache};
 use crate::error::ModelError;
+use crate::spec::ModelSpec;
 use crate::weights::Uniform;
 
 /// Alignment of small tensors differs between the planned and the real row lengths.
@@ -83,6 +84,27 @@ pub struct TokenLogprobs {
     pub top: Vec<(u32, f32)>,
 }
 
+/// What a continuation leaves behind: the ids that were read, with their keys and values. The next
+/// prompt is read from where it departs from them.
+pub struct ReadIds {
+    cache: KvCache,
+    ids: Vec<u32>,
+    rotary_length: usize,
+}
+
+impl ReadIds {
+    /// How many ids a prompt shares from the start, under the same rotations; its last one is
+    /// read again, because its logits are wanted.
+    fn shared(&self, spec: &ModelSpec, prompt: &[u32], rotary_length: usize) -> usize {
+        let has_same_rotations = spec.ropes.iter().all(|rope| rope.variant(self.rotary_length) == rope.variant(rotary_length));
+        if !has_same_rotations {
+            return 0;
+        }
+        let shared = self.ids.iter().zip(prompt).take_while(|(read, wanted)| read == wanted).count();
+        shared.min(prompt.len() - 1)
+    }
+}
+
 /// A continuation in progress.
 pub struct Generator<'a> {
     decoder: &'a Decoder,
@@ -95,6 +117,7 @@ pub struct Generator<'a> {
     generated: usize,
     limit: usize,
     rotary_length: usize,
+    reused: usize,
     random: Uniform,
     finish: Option<Finish>,
     logprobs: Option<TokenLogprobs>,
@@ -111,7 +134,22 @@ impl<'a> Generator<'a> {
         prompt: &[u32],
         settings: &GenerateSettings,
     ) -> Result<Generator<'a>, ModelError> {
-        let context = decoder.spec().context;
+        Generator::after(decoder, adapter, None, prompt, settings)
+    }
+
+    /// Reads what of the prompt was not read before by the same decoder and adapter.
+    ///
+    /// # Errors
+    /// As [`Generator::new`].
+    pub fn after(
+        decoder: &'a Decoder,
+        adapter: Option<&'a Adapter>,
+        read: Option<ReadIds>,
+        prompt: &[u32],
+        settings: &GenerateSettings,
+    ) -> Result<Generator<'a>, ModelError> {
+        let spec = decoder.spec();
+        let context = spec.context;
         if prompt.is_empty() || prompt.len() > context {
             let message = format!("the prompt has {} tokens, expected 1 to the context's {context}", prompt.len());
             return Err(ModelError::Input { operation: "generate", message });
@@ -119,8 +157,18 @@ impl<'a> Generator<'a> {
         let limit = settings.max_tokens.min(context - prompt.len());
         let backend: &Arc<dyn Backend> = decoder.weights().backend();
         let capacity = prompt.len() + limit;
-        let cache = KvCache::new(backend, decoder.spec(), 1, capacity.max(1), decoder.weights().dtype)?;
-        let arena = Arena::new(backend, decoder.logits_bytes(prompt.len(), 1, adapter) + ARENA_SLACK_BYTES)?;
+        let rotary_length = prompt.len() + settings.max_tokens;
+        let reused = read.as_ref().map_or(0, |read| read.shared(spec, prompt, rotary_length));
+        let cache = match read {
+            Some(ReadIds { mut cache, .. }) if reused > 0 => {
+                cache.truncate(0, reused);
+                // Room for a few more turns, so that not every one copies all that was read.
+                if cache.capacity < capacity { cache.grown(backend, (2 * capacity).min(context))? } else { cache }
+            }
+            _ => KvCache::new(backend, spec, 1, capacity, decoder.weights().dtype)?,
+        };
+        let new_ids = &prompt[reused..];
+        let arena = Arena::new(backend, decoder.logits_bytes(new_ids.len(), 1, adapter) + ARENA_SLACK_BYTES)?;
         let mut generator = Generator {
             decoder,
             adapter,
@@ -131,13 +179,26 @@ impl<'a> Generator<'a> {
             logits: Vec::new(),
             generated: 0,
             limit,
-            rotary_length: prompt.len() + settings.max_tokens,
+            rotary_length,
+            reused,
             random: Uniform::new(settings.seed),
             finish: None,
             logprobs: None,
         };
-        generator.read(prompt)?;
+        generator.read(new_ids)?;
         Ok(generator)
+    }
+
+    /// Ids of the prompt that did not have to be read.
+    pub fn reused_tokens(&self) -> usize {
+        self.reused
+    }
+
+    /// Everything read so far, for the next prompt.
+    pub fn into_read(self) -> ReadIds {
+        let mut ids = self.seen;
+        ids.truncate(self.cache.lengths[0]);
+        ReadIds { cache: self.cache, ids, rotary_length: self.rotary_length }
     }
 
     /// The next token; none at the end.

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use apertis_model::generate::ReadIds;
 use apertis_runs::Home;
 use apertis_tokenizer::{Message, Tokenizer};
 use rustyline::error::ReadlineError;
@@ -23,6 +24,7 @@ const HELP: &str = "\
                            repeat_penalty, presence_penalty, frequency_penalty, stop
 /set system TEXT           what the model is told first; empty takes it back
 /show info                 the model, the parameters and how full the context is
+/show parameters, system   only these
 /save NAME                 keep this conversation
 /load NAME                 go on with a kept conversation
 /clear                     forget the conversation
@@ -51,6 +53,8 @@ enum Line<'a> {
     SetParameter(&'a str, &'a str),
     SetSystem(&'a str),
     ShowInfo,
+    ShowParameters,
+    ShowSystem,
     Save(&'a str),
     Load(&'a str),
     Clear,
@@ -73,8 +77,15 @@ pub(crate) fn run(
     let history = home.root().join("chat_history.txt");
     // The first chat has no history.
     let _ = editor.load_history(&history);
-    let mut chat =
-        Chat { opened, tokenizer, is_verbose, home, printer, conversation: Conversation { sampling, ..Conversation::default() } };
+    let mut chat = Chat {
+        opened,
+        tokenizer,
+        is_verbose,
+        home,
+        printer,
+        conversation: Conversation { sampling, ..Conversation::default() },
+        read: None,
+    };
     printer.line(format!("{} · /? for help", opened.resolved.name));
     interrupts::watch();
     loop {
@@ -116,6 +127,8 @@ struct Chat<'a> {
     home: &'a Home,
     printer: &'a Printer,
     conversation: Conversation,
+    /// What the model has read and said, so that the next turn reads only what is new.
+    read: Option<ReadIds>,
 }
 
 impl Chat<'_> {
@@ -129,12 +142,16 @@ impl Chat<'_> {
                 self.conversation.messages.clear();
                 Ok("The conversation is forgotten.".to_owned())
             }
+            Line::SetParameter("", _) => Err("which parameter? /? lists them".to_owned()),
             Line::SetParameter(name, value) => self.conversation.sampling.set(name, value).map(|()| format!("{name} is {value}")),
             Line::SetSystem(text) => {
                 text.clone_into(&mut self.conversation.system);
                 Ok(if text.is_empty() { "No system message." } else { "System message set." }.to_owned())
             }
-            Line::ShowInfo => self.info().map_err(|failure| failure.message),
+            Line::ShowInfo => Ok(self.info()),
+            Line::ShowParameters => Ok(self.conversation.sampling.lines().join("\n")),
+            Line::ShowSystem if self.conversation.system.is_empty() => Ok("No system message.".to_owned()),
+            Line::ShowSystem => Ok(self.conversation.system.clone()),
             Line::Save(name) => self.save(name).map(|()| format!("Saved as {name}.")),
             Line::Load(name) => self.load(name).map(|()| format!("{} messages loaded.", self.conversation.messages.len())),
             Line::Unknown(word) => Err(format!("there is no command {word}; /? lists them")),
@@ -168,7 +185,7 @@ impl Chat<'_> {
         }
         let sampling = &self.conversation.sampling;
         let settings = sampling.settings(&self.tokenizer.stop_ids(), None, answer::fresh_seed());
-        let found = answer::stream(self.opened, self.tokenizer, &ids, &settings, &sampling.stop, self.printer)?;
+        let found = answer::stream(self.opened, self.tokenizer, &ids, &settings, &sampling.stop, &mut self.read, self.printer)?;
         self.printer.line("");
         answer::explain(&found, self.opened, None, self.is_verbose, self.printer);
         self.conversation.messages.push(Message::text("assistant", found.text));
@@ -201,11 +218,16 @@ impl Chat<'_> {
         }
     }
 
-    fn info(&self) -> Result<String, Failure> {
+    fn info(&self) -> String {
         let spec = self.opened.decoder.spec();
         let used = match self.conversation.messages.is_empty() {
-            true => 0,
-            false => self.fitting()?.0.len(),
+            true => "0".to_owned(),
+            false => match self.fitting() {
+                Ok((ids, 0)) => ids.len().to_string(),
+                Ok((ids, left_out)) => format!("{} (the {left_out} oldest messages left out)", ids.len()),
+                // An answer filled it to the end: the next message begins with fewer turns.
+                Err(_) => "all".to_owned(),
+            },
         };
         let mut lines = vec![
             format!("model              {}", self.opened.resolved.folder.display()),
@@ -217,15 +239,27 @@ impl Chat<'_> {
             lines.push(format!("adapter            {}", adapter.display()));
         }
         lines.extend(self.conversation.sampling.lines());
-        Ok(lines.join("\n"))
+        lines.join("\n")
     }
 
     fn file(&self, name: &str) -> Result<PathBuf, String> {
-        let is_plain = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "-_".contains(c));
+        let is_plain = name.chars().all(|c| c.is_alphanumeric() || "-_".contains(c));
+        if name.is_empty() {
+            return Err(format!("a name is missing{}", self.kept()));
+        }
         match is_plain {
             true => Ok(self.home.root().join("chats").join(format!("{name}.json"))),
             false => Err(format!("a conversation's name has letters, digits, - and _ only, found {name:?}")),
         }
+    }
+
+    /// The conversations that can be loaded, as the end of a sentence.
+    fn kept(&self) -> String {
+        let entries = std::fs::read_dir(self.home.root().join("chats")).into_iter().flatten().flatten();
+        let mut names: Vec<String> =
+            entries.filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".json")?.to_owned())).collect();
+        names.sort();
+        if names.is_empty() { "; none is kept yet".to_owned() } else { format!("; kept are {}", names.join(", ")) }
     }
 
     fn save(&self, name: &str) -> Result<(), String> {
@@ -243,7 +277,10 @@ impl Chat<'_> {
     fn load(&mut self, name: &str) -> Result<(), String> {
         let path = self.file(name)?;
         let sentence = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-        let text = std::fs::read_to_string(&path).map_err(|error| sentence(&error))?;
+        let text = std::fs::read_to_string(&path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => format!("there is no conversation {name}{}", self.kept()),
+            _ => sentence(&error),
+        })?;
         self.conversation = serde_json::from_str(&text).map_err(|error| sentence(&error))?;
         Ok(())
     }
@@ -267,7 +304,9 @@ fn meaning(text: &str) -> Line<'_> {
         ("/bye" | "/exit", _) => Line::Bye,
         ("/?" | "/help", _) => Line::Help,
         ("/clear", _) => Line::Clear,
-        ("/show", "" | "info" | "parameters" | "system") => Line::ShowInfo,
+        ("/show", "" | "info") => Line::ShowInfo,
+        ("/show", "parameters") => Line::ShowParameters,
+        ("/show", "system") => Line::ShowSystem,
         ("/save", _) => Line::Save(rest),
         ("/load", _) => Line::Load(rest),
         ("/set", "system") => Line::SetSystem(value.trim_matches('"')),
@@ -275,6 +314,7 @@ fn meaning(text: &str) -> Line<'_> {
             let (name, value) = value.split_once(char::is_whitespace).unwrap_or((value, ""));
             Line::SetParameter(name, value.trim().trim_matches('"'))
         }
+        ("/set", _) => Line::Unknown("/set without `parameter` or `system`"),
         _ => Line::Unknown(text),
     }
 }
@@ -295,6 +335,9 @@ mod tests {
         check("/set system You are kind.", Line::SetSystem("You are kind."));
         check("/set  system", Line::SetSystem(""));
         check("/show info", Line::ShowInfo);
+        check("/show", Line::ShowInfo);
+        check("/show parameters", Line::ShowParameters);
+        check("/show system", Line::ShowSystem);
         check("/save one", Line::Save("one"));
         check("/dance", Line::Unknown("/dance"));
         check("\"\"\"one\ntwo\"\"\"", Line::Say("one\ntwo"));

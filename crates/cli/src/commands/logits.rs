@@ -25,10 +25,10 @@ pub(crate) fn run(arguments: &LogitsArguments, home: &Home, printer: &Printer) -
             _ => rest.push(assignment.clone()),
         }
     }
+    let (recipe, _) = settings::recipe(&rest)?;
     if ids.is_empty() {
         return Err(Failure::usage("ids: is missing").hint("Give token ids: ids=1,2,3"));
     }
-    let (recipe, _) = settings::recipe(&rest)?;
     let opened = model::open(&recipe, home)?;
     let decoder = &opened.decoder;
     let adapter = opened.adapter.as_ref();

@@ -54,7 +54,7 @@ pub(crate) fn run(arguments: &RunArguments, home: &Home, printer: &Printer) -> R
         arguments.logprobs,
         answer::fresh_seed(),
     );
-    let found = answer::stream(&opened, &tokenizer, &ids, &settings, &sampling.stop, printer)?;
+    let found = answer::stream(&opened, &tokenizer, &ids, &settings, &sampling.stop, &mut None, printer)?;
     printer.line("");
     let text = |id: u32| tokenizer.token_text(id).unwrap_or_default();
     for token in found.logprobs.iter().filter(|_| arguments.logprobs.is_some()) {

@@ -54,6 +54,30 @@ impl KvCache {
         Ok(KvCache { layers, capacity, lengths: vec![0; sequences] })
     }
 
+    /// The same positions with room for `capacity` of each sequence.
+    ///
+    /// # Errors
+    /// [`BackendError::OutOfMemory`].
+    pub fn grown(&self, backend: &Arc<dyn Backend>, capacity: usize) -> Result<KvCache, BackendError> {
+        let sequences = self.lengths.len();
+        let capacity = capacity.max(self.capacity);
+        let larger = |old: &Owned| -> Result<Owned, BackendError> {
+            let new = Owned::zeros(backend, sequences * capacity, old.columns, old.dtype)?;
+            for (sequence, length) in self.lengths.iter().enumerate().filter(|(_, length)| **length > 0) {
+                let (to, from) = (new.row_range(sequence * capacity, *length), old.row_range(sequence * self.capacity, *length));
+                backend.copy(to, from, 1.0, false);
+            }
+            Ok(new)
+        };
+        let grow = |layer: &Option<LayerCache>| -> Result<Option<LayerCache>, BackendError> {
+            let Some(layer) = layer else { return Ok(None) };
+            let (heads, head_width) = (layer.heads, layer.head_width);
+            Ok(Some(LayerCache { key: larger(&layer.key)?, value: larger(&layer.value)?, heads, head_width }))
+        };
+        let layers = self.layers.iter().map(grow).collect::<Result<_, _>>()?;
+        Ok(KvCache { layers, capacity, lengths: self.lengths.clone() })
+    }
+
     /// Forgets positions from `length` on.
     pub fn truncate(&mut self, sequence: usize, length: usize) {
         self.lengths[sequence] = self.lengths[sequence].min(length);
