@@ -60,20 +60,20 @@ pub(crate) fn run(root: &Path) -> Result<()> {
 }
 
 /// The release binary, called from the root of the workspace.
-struct Program {
+pub(crate) struct Program {
     path: PathBuf,
     root: PathBuf,
 }
 
 impl Program {
-    fn build(root: &Path) -> Result<Self> {
+    pub(crate) fn build(root: &Path) -> Result<Self> {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let status = Command::new(cargo)
             .args(["build", "--release", "--package", "apertis-cli"])
             .current_dir(root)
             .status()
-            .context("demo: cannot start cargo")?;
-        ensure!(status.success(), "demo: the release build failed");
+            .context("cannot start cargo")?;
+        ensure!(status.success(), "the release build failed");
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
         let path = target.join("release").join(format!("apertis{}", std::env::consts::EXE_SUFFIX));
         Ok(Self { path, root: root.to_path_buf() })
@@ -85,7 +85,7 @@ impl Program {
         path.display().to_string()
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.path);
         command.args(arguments).current_dir(&self.root);
         command

@@ -1,9 +1,10 @@
-//! Everything a developer runs: demo, test, check, bench, generate, tidy.
+//! Everything a developer runs: demo, test, bench, storm, generate, references, tidy.
 
 mod bench;
 mod corpus;
 mod demo;
 mod references;
+mod storm;
 mod test;
 mod tidy;
 
@@ -30,9 +31,10 @@ fn run(arguments: &[String]) -> Result<()> {
         ["generate", "corpus", ..] => corpus::run(&root(), &arguments[2..]),
         ["demo"] => demo::run(&root()),
         ["references", ..] => references::run(&root(), &arguments[1..]),
+        ["storm", ..] => storm::run(&root(), &arguments[1..]),
         ["test"] => test::run(&root()),
         ["tidy"] => tidy::run(&root()),
-        _ => bail!("xtask: expected demo, test, bench, tidy, `generate corpus` or references, found `{}`", words.join(" ")),
+        _ => bail!("xtask: expected demo, test, bench, storm, tidy, `generate corpus` or references, found `{}`", words.join(" ")),
     }
 }
 
