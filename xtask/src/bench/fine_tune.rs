@@ -46,7 +46,7 @@ const COMPARISONS: &[Comparison] = &[
 pub(super) fn run(root: &Path, programs: &Programs, options: &Options) -> Result<()> {
     let model = match &options.model {
         Some(model) => model.clone(),
-        None => shape::smollm2_135m(&root.join("fixtures/demo/base"), &folder(root).join("smollm2-135m"))?,
+        None => shape::make(shape::SMOLLM2_135M, &root.join("fixtures/demo/base"), &folder(root).join("smollm2-135m"))?,
     };
     let data = options.data.clone().unwrap_or_else(|| root.join("fixtures/demo/questions.jsonl"));
     let mut figures: Vec<Figures> = COMPARISONS.iter().map(|_| Figures::default()).collect();

@@ -3,9 +3,12 @@
 //! The comparison scripts and PyTorch are no part of the project: without `--peer` only our side is
 //! measured.
 
+mod cost_growth;
+mod data_scale;
 mod fine_tune;
 mod options;
 mod programs;
+mod rows;
 mod scratch;
 mod shape;
 mod start;
@@ -27,6 +30,8 @@ pub(crate) fn run(root: &Path, words: &[String]) -> Result<()> {
         match group.as_str() {
             "fine-tune" => fine_tune::run(root, &programs, &options)?,
             "scratch" => scratch::run(root, &programs, &options)?,
+            "data-scale" => data_scale::run(root, &programs, &options)?,
+            "cost-growth" => cost_growth::run(root, &programs, &options)?,
             "start" => start::run(root, &programs, &options)?,
             _ => bail!("bench: expected one of {}, found `{group}`", options::GROUPS.join(", ")),
         }

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail, ensure};
 
 /// Every group of figures, in the order in which they run.
-pub(super) const GROUPS: &[&str] = &["start", "fine-tune", "scratch"];
+pub(super) const GROUPS: &[&str] = &["start", "fine-tune", "scratch", "cost-growth", "data-scale"];
 
-const USAGE: &str = "bench [start] [fine-tune] [scratch] [--rounds 3] [--threads 2] [--model FOLDER] [--data FILE] [--text FILE]
-      [--peer FOLDER-OF-peer_train.py] [--python PROGRAM]";
+const USAGE: &str =
+    "bench [start] [fine-tune] [scratch] [cost-growth] [data-scale] [--rounds 3] [--threads 2] [--model FOLDER] [--data FILE] [--text FILE]
+      [--megabytes 5000] [--peer FOLDER-OF-peer_train.py] [--python PROGRAM]";
 
 /// The settings of one call.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub(super) struct Options {
     pub(super) data: Option<PathBuf>,
     /// Text to learn from nothing; the demo's corpus where none is named.
     pub(super) text: Option<PathBuf>,
+    /// Size of the large file of `data-scale`.
+    pub(super) megabytes: usize,
     /// Folder with `peer_train.py` and `peer_scratch.py`.
     pub(super) peer: Option<PathBuf>,
     /// A Python that has PyTorch, Transformers and PEFT.
@@ -34,8 +37,17 @@ impl Options {
     /// # Errors
     /// An option that is unknown, or that lacks its value.
     pub(super) fn parse(words: &[String]) -> Result<Self> {
-        let mut options =
-            Self { groups: Vec::new(), rounds: 3, threads: 2, model: None, data: None, text: None, peer: None, python: "python3".into() };
+        let mut options = Self {
+            groups: Vec::new(),
+            rounds: 3,
+            threads: 2,
+            model: None,
+            data: None,
+            text: None,
+            megabytes: 5000,
+            peer: None,
+            python: "python3".into(),
+        };
         let mut words = words.iter();
         while let Some(word) = words.next() {
             let mut value = || words.next().with_context(|| format!("bench: {word} needs a value\nusage: {USAGE}"));
@@ -45,6 +57,7 @@ impl Options {
                 "--model" => options.model = Some(value()?.into()),
                 "--data" => options.data = Some(value()?.into()),
                 "--text" => options.text = Some(value()?.into()),
+                "--megabytes" => options.megabytes = number(word, value()?)?,
                 "--peer" => options.peer = Some(value()?.into()),
                 "--python" => options.python = value()?.into(),
                 group if GROUPS.contains(&group) => options.groups.push(group.to_owned()),

@@ -42,6 +42,27 @@ impl Programs {
         json(&mut command)
     }
 
+    /// Runs `apertis data` in a home of its own, and returns its JSON object and its peak resident memory in bytes.
+    /// `None` for the memory where there is no `/proc`.
+    pub(super) fn data(&self, fields: &[String], home: &Path) -> Result<(Value, Option<u64>)> {
+        let mut command = Command::new(&self.apertis);
+        command.arg("data").args(fields).arg("--json").env("APERTIS_HOME", home).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().with_context(|| format!("bench: cannot start {command:?}"))?;
+        // The highest value that the system noted; it never falls, so that the last look is enough.
+        let status = format!("/proc/{}/status", child.id());
+        let mut peak = None;
+        while child.try_wait().context("bench: cannot wait for apertis")?.is_none() {
+            let text = std::fs::read_to_string(&status).unwrap_or_default();
+            let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+            peak = kibibytes.map_or(peak, |kibibytes| Some(kibibytes << 10));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let output = child.wait_with_output().context("bench: cannot read what apertis said")?;
+        ensure!(output.status.success(), "bench: {command:?} failed");
+        Ok((last_line(&output.stdout, &command)?, peak))
+    }
+
     /// Runs a script of the peer; `None` where no peer was named.
     pub(super) fn peer(&self, script: &str, arguments: &[OsString]) -> Result<Option<(Value, Duration)>> {
         let Some(folder) = &self.peer else { return Ok(None) };
@@ -73,8 +94,11 @@ fn json(command: &mut Command) -> Result<(Value, Duration)> {
     let elapsed = began.elapsed();
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "bench: {command:?} failed:\n{said}");
-    let text = String::from_utf8_lossy(&output.stdout);
+    Ok((last_line(&output.stdout, command)?, elapsed))
+}
+
+fn last_line(output: &[u8], command: &Command) -> Result<Value> {
+    let text = String::from_utf8_lossy(output);
     let last = text.lines().last().unwrap_or_default();
-    let value = serde_json::from_str(last).with_context(|| format!("bench: {command:?}: expected JSON, found `{last}`"))?;
-    Ok((value, elapsed))
+    serde_json::from_str(last).with_context(|| format!("bench: {command:?}: expected JSON, found `{last}`"))
 }

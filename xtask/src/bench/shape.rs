@@ -1,4 +1,4 @@
-//! A model folder of SmolLM2-135M's shape with random weights: its text is noise, its cost is real.
+//! Model folders of a named shape with random weights: their text is noise, their cost is real.
 
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -6,16 +6,27 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
-const LAYERS: usize = 30;
-const WIDTH: usize = 576;
-const HIDDEN: usize = 1536;
-const KV_WIDTH: usize = 192;
+/// Sizes of a Llama model.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shape {
+    layers: usize,
+    width: usize,
+    hidden: usize,
+    heads: usize,
+    kv_heads: usize,
+}
+
+/// The sizes of SmolLM2-135M.
+pub(super) const SMOLLM2_135M: Shape = Shape { layers: 30, width: 576, hidden: 1536, heads: 9, kv_heads: 3 };
+/// So small that everything but the model shows: 3.3 million weights, nearly all of them the vocabulary.
+pub(super) const TINY: Shape = Shape { layers: 4, width: 64, hidden: 176, heads: 4, kv_heads: 2 };
+
 const VOCABULARY: usize = 49_152;
 /// Standard deviation of the weights, as the architecture is initialised.
 const DEVIATION: f64 = 0.02;
 
 /// Makes the folder with the tokenizer of another, where it is not there yet.
-pub(super) fn smollm2_135m(tokenizer: &Path, folder: &Path) -> Result<PathBuf> {
+pub(super) fn make(shape: Shape, tokenizer: &Path, folder: &Path) -> Result<PathBuf> {
     let weights = folder.join("model.safetensors");
     if weights.exists() {
         return Ok(folder.to_path_buf());
@@ -25,31 +36,34 @@ pub(super) fn smollm2_135m(tokenizer: &Path, folder: &Path) -> Result<PathBuf> {
         std::fs::copy(tokenizer.join(name), folder.join(name)).with_context(|| format!("bench: cannot copy {name}"))?;
     }
     let config = json!({
-        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": WIDTH, "intermediate_size": HIDDEN,
-        "num_hidden_layers": LAYERS, "num_attention_heads": 9, "num_key_value_heads": 3, "head_dim": 64, "vocab_size": VOCABULARY,
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": shape.width, "intermediate_size": shape.hidden,
+        "num_hidden_layers": shape.layers, "num_attention_heads": shape.heads, "num_key_value_heads": shape.kv_heads,
+        "head_dim": shape.width / shape.heads, "vocab_size": VOCABULARY,
         "max_position_embeddings": 2048, "rms_norm_eps": 1e-5, "rope_theta": 100_000.0, "tie_word_embeddings": true,
         "hidden_act": "silu", "dtype": "bfloat16"
     });
     std::fs::write(folder.join("config.json"), serde_json::to_string_pretty(&config)?).context("bench: cannot write config.json")?;
-    write_weights(&weights).with_context(|| format!("bench: cannot write {}", weights.display()))?;
+    write_weights(shape, &weights).with_context(|| format!("bench: cannot write {}", weights.display()))?;
     Ok(folder.to_path_buf())
 }
 
 /// Names and shapes of every tensor.
-fn tensors() -> Vec<(String, Vec<usize>)> {
+fn tensors(sizes: Shape) -> Vec<(String, Vec<usize>)> {
+    let Shape { layers, width, hidden, heads, kv_heads } = sizes;
+    let kv_width = width / heads * kv_heads;
     let mut tensors =
-        vec![("model.embed_tokens.weight".to_owned(), vec![VOCABULARY, WIDTH]), ("model.norm.weight".to_owned(), vec![WIDTH])];
-    for layer in 0..LAYERS {
+        vec![("model.embed_tokens.weight".to_owned(), vec![VOCABULARY, width]), ("model.norm.weight".to_owned(), vec![width])];
+    for layer in 0..layers {
         let parts: [(&str, Vec<usize>); 9] = [
-            ("input_layernorm", vec![WIDTH]),
-            ("self_attn.q_proj", vec![WIDTH, WIDTH]),
-            ("self_attn.k_proj", vec![KV_WIDTH, WIDTH]),
-            ("self_attn.v_proj", vec![KV_WIDTH, WIDTH]),
-            ("self_attn.o_proj", vec![WIDTH, WIDTH]),
-            ("post_attention_layernorm", vec![WIDTH]),
-            ("mlp.gate_proj", vec![HIDDEN, WIDTH]),
-            ("mlp.up_proj", vec![HIDDEN, WIDTH]),
-            ("mlp.down_proj", vec![WIDTH, HIDDEN]),
+            ("input_layernorm", vec![width]),
+            ("self_attn.q_proj", vec![width, width]),
+            ("self_attn.k_proj", vec![kv_width, width]),
+            ("self_attn.v_proj", vec![kv_width, width]),
+            ("self_attn.o_proj", vec![width, width]),
+            ("post_attention_layernorm", vec![width]),
+            ("mlp.gate_proj", vec![hidden, width]),
+            ("mlp.up_proj", vec![hidden, width]),
+            ("mlp.down_proj", vec![width, hidden]),
         ];
         tensors.extend(parts.into_iter().map(|(part, shape)| (format!("model.layers.{layer}.{part}.weight"), shape)));
     }
@@ -57,8 +71,8 @@ fn tensors() -> Vec<(String, Vec<usize>)> {
 }
 
 /// A safetensors file: the length of the header, the header, and the values as bf16.
-fn write_weights(path: &Path) -> Result<()> {
-    let tensors = tensors();
+fn write_weights(shape: Shape, path: &Path) -> Result<()> {
+    let tensors = tensors(shape);
     let mut header = Map::new();
     let mut at = 0;
     for (name, shape) in &tensors {
