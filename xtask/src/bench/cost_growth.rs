@@ -33,8 +33,8 @@ pub(super) fn run(root: &Path, programs: &Programs, options: &Options) -> Result
     for rows in ROWS {
         let file = folder(root).join(format!("{rows}-rows.jsonl"));
         write(root, &file, Until::Rows(rows))?;
-        // Fills the token cache.
-        train(programs, &model, &file, 1)?;
+        // Fills the token cache: a run would begin before all of the file is in it.
+        programs.data(&fields(&model, &file), &programs.home)?;
         files.push(file);
     }
     let mut costs: [Vec<Cost>; 2] = Default::default();
@@ -59,9 +59,8 @@ pub(super) fn run(root: &Path, programs: &Programs, options: &Options) -> Result
 }
 
 fn train(programs: &Programs, model: &Path, file: &Path, steps: u64) -> Result<Cost> {
-    let mut fields = vec![format!("model={}", model.display()), format!("data={}", file.display()), format!("max_steps={steps}")];
-    let common = "method=full learning_rate=1e-4 eval_fraction=0 batch_size=8 max_length=512 schedule=constant warmup_steps=0 patience=0";
-    fields.extend(common.split_whitespace().map(str::to_owned));
+    let mut fields = fields(model, file);
+    fields.push(format!("max_steps={steps}"));
     let (answer, _) = programs.train(&fields)?;
     let dir = PathBuf::from(answer["dir"].as_str().context("bench: expected the text `dir`")?);
     let log = std::fs::read_to_string(dir.join("events.jsonl")).context("bench: cannot read the log of the run")?;
@@ -73,4 +72,12 @@ fn train(programs: &Programs, model: &Path, file: &Path, steps: u64) -> Result<C
         }
     }
     Ok(Cost { microseconds_per_token: median(steps.get(WARM_STEPS..).unwrap_or_default()), peak_bytes: figure(&answer, "peak_rss_bytes")? })
+}
+
+/// The recipe, without how long it runs.
+fn fields(model: &Path, file: &Path) -> Vec<String> {
+    let mut fields = vec![format!("model={}", model.display()), format!("data={}", file.display())];
+    let common = "method=full learning_rate=1e-4 eval_fraction=0 batch_size=8 max_length=512 schedule=constant warmup_steps=0 patience=0";
+    fields.extend(common.split_whitespace().map(str::to_owned));
+    fields
 }
