@@ -1,0 +1,23 @@
+// Exponential smoothing that starts unbiased and leaves gaps alone.
+
+/**
+ * `strength` 0–0.99: how much of the past each point keeps. The mean is corrected for its short past, so that
+ * the first points are not pulled to zero. NaN stays NaN and does not move the mean.
+ */
+export function smooth(values: Float64Array, strength: number): Float64Array {
+  if (strength <= 0) return values
+  const result = new Float64Array(values.length)
+  let mean = 0
+  let weight = 0
+  for (let index = 0; index < values.length; index += 1) {
+    const value = values[index]!
+    if (Number.isNaN(value)) {
+      result[index] = Number.NaN
+      continue
+    }
+    mean = strength * mean + (1 - strength) * value
+    weight = strength * weight + (1 - strength)
+    result[index] = mean / weight
+  }
+  return result
+}
