@@ -52,6 +52,7 @@ export function LineChart(properties: LineChartProps) {
   const over = useRef<HTMLCanvasElement>(null)
   const frame = useRef<HTMLDivElement>(null)
   const words = useRef<HTMLDivElement>(null)
+  const range = useRef<[number, number] | null>(null)
   const [isTable, setTable] = useState(false)
 
   const placedMarks = useMemo(() => (marks ? placeMarks(marks, curves, view.kind, startMs) : undefined), [marks, curves, view.kind, startMs])
@@ -87,10 +88,10 @@ export function LineChart(properties: LineChartProps) {
     if (words.current) words.current.textContent = reading ? readingText(reading, how.kind, mark) : ''
     frame.current?.setAttribute('aria-valuetext', reading ? readingText(reading, how.kind, mark) : `${title}: no point chosen`)
     frame.current?.setAttribute('aria-valuenow', String(reading?.index ?? 0))
-    paintCursor(pen, now, colours, reading?.x ?? null, reading?.dots ?? [], pointer.current.range)
-  }, [store, id, title]) // eslint-disable-line react-hooks/exhaustive-deps
+    paintCursor(pen, now, colours, reading?.x ?? null, reading?.dots ?? [], range.current)
+  }, [store, id, title])
 
-  const pointer = usePointer({ frame, latest, store, id, paint: paintOver })
+  usePointer({ frame, latest, store, id, range })
   const onKeyDown = useChartKeys({ latest, store, id, onTable: () => setTable((shown) => !shown) })
 
   useEffect(() => {

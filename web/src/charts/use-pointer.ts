@@ -1,6 +1,6 @@
 // Pointer on a chart: moving moves the shared cursor, dragging chooses a range to zoom into (with Shift it moves
 // the view), Ctrl and wheel zoom, a double click shows all; one finger for the cursor, two for zoom.
-import { useEffect, useRef, type RefObject } from 'react'
+import { useEffect, type RefObject } from 'react'
 import type { Curve } from './curve'
 import { extentOf, type Extent } from './extent'
 import type { Layout, View } from './layout'
@@ -19,13 +19,13 @@ interface PointerInput {
   latest: RefObject<Latest>
   store: ViewStore
   id: string
-  paint: () => void
+  /** The range being dragged, in pixels; painted by the chart. */
+  range: RefObject<[number, number] | null>
 }
 
 export const fullExtent = (latest: Latest): Extent => extentOf(latest.curves.map((curve) => curve.x)) ?? [0, 1]
 
-export function usePointer({ frame, latest, store, id, paint }: PointerInput): RefObject<{ range: [number, number] | null }> {
-  const state = useRef<{ range: [number, number] | null }>({ range: null })
+export function usePointer({ frame, latest, store, id, range }: PointerInput): void {
   useEffect(() => {
     const element = frame.current
     if (!element) return
@@ -55,17 +55,17 @@ export function usePointer({ frame, latest, store, id, paint }: PointerInput): R
         last = at
         return
       }
-      state.current.range = from !== null && Math.abs(at - from) > 4 ? [from, at] : null
+      range.current = from !== null && Math.abs(at - from) > 4 ? [from, at] : null
       store.set({ cursor: layout.x.fromPixel(at), owner: id })
     }
     const up = (event: PointerEvent) => {
       fingers.delete(event.pointerId)
       const { layout } = latest.current
-      const range = state.current.range
+      const dragged = range.current
       from = null
-      state.current.range = null
-      if (!range || !layout) return
-      const ends = range.map((at) => layout.x.fromPixel(Math.min(Math.max(at, layout.plot.left), layout.plot.right))).sort((a, b) => a - b)
+      range.current = null
+      if (!dragged || !layout) return
+      const ends = dragged.map((at) => layout.x.fromPixel(Math.min(Math.max(at, layout.plot.left), layout.plot.right))).sort((a, b) => a - b)
       store.set({ zoom: [ends[0]!, ends[1]!] })
     }
     const leave = (event: PointerEvent) => {
@@ -106,6 +106,5 @@ export function usePointer({ frame, latest, store, id, paint }: PointerInput): R
       element.removeEventListener('wheel', wheel)
       element.removeEventListener('dblclick', all)
     }
-  }, [frame, latest, store, id, paint])
-  return state
+  }, [frame, latest, store, id, range])
 }

@@ -1,0 +1,65 @@
+// Providers and routes: each page is loaded when it is first opened.
+import { lazy, Suspense, useState } from 'react'
+import { QueryCache, QueryClient, QueryClientProvider } from '@tanstack/react-query'
+import { BrowserRouter, Route, Routes } from 'react-router'
+import { ApiFailure } from '@/api/client'
+import { TipProvider } from '@/components/tooltip'
+import { CrashBoundary } from './crash-boundary'
+import { NotFound, PageSkeleton } from './fallbacks'
+import { SessionGate } from './session-gate'
+import { Shell } from './shell'
+
+const Home = lazy(() => import('@/features/home/home-page'))
+const Train = lazy(() => import('@/features/train/train-page'))
+const Runs = lazy(() => import('@/features/runs/runs-page'))
+const Compare = lazy(() => import('@/features/compare/compare-page'))
+const Run = lazy(() => import('@/features/run/run-page'))
+const System = lazy(() => import('@/features/system/system-page'))
+
+function makeClient(): QueryClient {
+  const client = new QueryClient({
+    defaultOptions: {
+      queries: {
+        staleTime: 5_000,
+        refetchOnWindowFocus: false,
+        retry: (times, problem) => problem instanceof ApiFailure && problem.code === 'away' && times < 3,
+        retryDelay: 1_000,
+      },
+    },
+    queryCache: new QueryCache({
+      onError: (problem) => {
+        if (problem instanceof ApiFailure && problem.status === 401) void client.invalidateQueries({ queryKey: ['session'] })
+      },
+    }),
+  })
+  return client
+}
+
+export function App() {
+  const [client] = useState(makeClient)
+  return (
+    <CrashBoundary>
+      <QueryClientProvider client={client}>
+        <TipProvider>
+          <BrowserRouter>
+            <SessionGate>
+              <Shell>
+                <Suspense fallback={<PageSkeleton />}>
+                  <Routes>
+                    <Route index element={<Home />} />
+                    <Route path="train" element={<Train />} />
+                    <Route path="runs" element={<Runs />} />
+                    <Route path="runs/compare" element={<Compare />} />
+                    <Route path="runs/:id/:tab?" element={<Run />} />
+                    <Route path="system" element={<System />} />
+                    <Route path="*" element={<NotFound />} />
+                  </Routes>
+                </Suspense>
+              </Shell>
+            </SessionGate>
+          </BrowserRouter>
+        </TipProvider>
+      </QueryClientProvider>
+    </CrashBoundary>
+  )
+}

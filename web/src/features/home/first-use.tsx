@@ -1,0 +1,64 @@
+// The one card of an empty home: start with the sample, or drop a file.
+import { useState } from 'react'
+import { useMutation } from '@tanstack/react-query'
+import { useNavigate } from 'react-router'
+import { failureText } from '@/api/client'
+import { uploadData } from '@/api/upload'
+import { LinkButton } from '@/components/button'
+import { Card, Progress } from '@/components/bits'
+import { classes } from '@/lib/class-names'
+
+export function FirstUse() {
+  const navigate = useNavigate()
+  const [isOver, setOver] = useState(false)
+  const [share, setShare] = useState(0)
+  const upload = useMutation({
+    mutationFn: (file: File) => uploadData(file, setShare),
+    onSuccess: (data) => void navigate(`/train?data=${encodeURIComponent(data.reference)}`),
+  })
+  const failure = upload.error ? failureText(upload.error) : null
+  return (
+    <div
+      className={classes('flex grow items-start justify-center rounded-card py-8', isOver && 'bg-raised')}
+      onDragOver={(event) => {
+        event.preventDefault()
+        setOver(true)
+      }}
+      onDragLeave={() => setOver(false)}
+      onDrop={(event) => {
+        event.preventDefault()
+        setOver(false)
+        const file = event.dataTransfer.files[0]
+        if (file) upload.mutate(file)
+      }}
+    >
+      <Card className="flex w-full max-w-xl flex-col items-start gap-4 p-8">
+        <h2 className="text-title">Teach a small model with our sample</h2>
+        <p className="text-quiet">
+          A model of four million parameters reads 1,200 questions and answers about an almanac. It takes about two minutes on this computer; you watch it learn, and see before and after.
+        </p>
+        <LinkButton look="primary" to="/train?model=starter&data=sample&preset=facts">
+          Start
+        </LinkButton>
+        <p className="text-quiet">
+          Or drop a file of yours anywhere on this page:{' '}
+          <label className="text-accent underline focus-within:outline-2 focus-within:outline-accent">
+            choose one
+            <input type="file" className="sr-only" onChange={(event) => event.target.files?.[0] && upload.mutate(event.target.files[0])} />
+          </label>
+          . Conversations, questions and answers, or plain text; JSON lines, CSV, Parquet or text.
+        </p>
+        {upload.isPending && (
+          <div className="w-full">
+            <Progress share={share} label="Upload" />
+          </div>
+        )}
+        {failure && (
+          <p role="alert" className="text-bad">
+            {failure.message} {failure.hint}
+          </p>
+        )}
+      </Card>
+    </div>
+  )
+}
