@@ -27,6 +27,9 @@ export const metricsQuery = (id: string, range?: { from: number; to: number }, p
     staleTime: Infinity,
     gcTime: 60_000,
   })
+/** Chosen curves, coarsely: those of the machine, which are asked for again and again. */
+export const machineQuery = (id: string, names: string) =>
+  queryOptions({ queryKey: ['machine', id, names], queryFn: () => get<Metrics>(run(id, '/metrics'), { query: { names, points: 600 } }) })
 export const eventsQuery = (id: string) => queryOptions({ queryKey: ['events', id], queryFn: () => get<Page<RunEvent>>(run(id, '/events'), { query: { limit: 200 } }) })
 export const samplesQuery = (id: string) => queryOptions({ queryKey: ['samples', id], queryFn: () => get<SampleAnswer[]>(run(id, '/samples')) })
 export const batchesQuery = (id: string) => queryOptions({ queryKey: ['batches', id], queryFn: () => get<SeenRow[]>(run(id, '/batches')) })

@@ -11,7 +11,6 @@ const PLACES: { to: string; label: string; icon: IconName }[] = [
   { to: '/', label: 'Home', icon: 'home' },
   { to: '/train', label: 'Train', icon: 'train' },
   { to: '/runs', label: 'Runs', icon: 'runs' },
-  { to: '/system', label: 'System', icon: 'system' },
 ]
 
 const ITEM = 'eases flex h-control items-center gap-3 rounded-full px-3 text-quiet transition-colors hover:bg-raised hover:text-ink'

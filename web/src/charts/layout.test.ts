@@ -30,9 +30,18 @@ const input = (curves: Curve[], more: Partial<ChartInput> = {}): ChartInput => (
 })
 
 test('smoothing starts at the first value, keeps gaps, and comes close to a constant', () => {
-  expect([...smooth(floats(4, 2), 0.5)]).toEqual([4, (0.5 * 2 + 1) / 0.75])
+  const falling = Float64Array.from({ length: 300 }, (_, index) => 4 - index / 100)
+  const smoothed = smooth(falling, 0.5)
+  expect(smoothed[0]).toBe(4)
+  expect(smoothed[1]).toBeCloseTo((0.25 * 4 + 0.5 * 3.99) / 0.75)
   expect(smooth(floats(1, Number.NaN, 1), 0.9)[1]).toBeNaN()
   expect(smooth(floats(5, 5, 5, 5), 0.99).every((value) => Math.abs(value - 5) < 1e-9)).toBe(true)
+})
+
+test('a thinned curve is as smooth as the whole one', () => {
+  const wave = (many: number) => Float64Array.from({ length: many }, (_, index) => Math.sin((index / many) * 30))
+  const span = (values: Float64Array) => Math.max(...values.subarray(values.length / 2)) - Math.min(...values.subarray(values.length / 2))
+  expect(span(smooth(wave(3000), 0.9))).toBeCloseTo(span(smooth(wave(300), 0.9)), 0)
 })
 
 test('clipping leaves single spikes out and keeps few points whole', () => {

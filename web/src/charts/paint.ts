@@ -109,7 +109,7 @@ function paintDots(pen: CanvasRenderingContext2D, points: Float64Array, colour: 
 
 const GLYPHS: Record<string, string> = { best: '★', pause: '‖', resume: '▸', rewind: '↶', learning_rate: '△', sleep: '☾', extended: '+' }
 
-/** Checkpoints are ticks on the axis; rarer things a dotted line with a sign. Evaluations are dots of their curve. */
+/** Checkpoints are diamonds above the axis; rarer things a dotted line with a sign. Evaluations are dots of their curve. */
 function paintMarks(pen: CanvasRenderingContext2D, { marks, plot }: Layout, palette: Palette): void {
   pen.font = FONT
   pen.textAlign = 'center'
@@ -123,8 +123,11 @@ function paintMarks(pen: CanvasRenderingContext2D, { marks, plot }: Layout, pale
     pen.beginPath()
     if (mark.kind === 'checkpoint') {
       pen.setLineDash([])
-      pen.moveTo(at, plot.bottom - 5)
-      pen.lineTo(at, plot.bottom)
+      pen.moveTo(at, plot.bottom - 8)
+      pen.lineTo(at + 3, plot.bottom - 5)
+      pen.lineTo(at, plot.bottom - 2)
+      pen.lineTo(at - 3, plot.bottom - 5)
+      pen.closePath()
     } else {
       pen.setLineDash([2, 3])
       pen.moveTo(at, plot.top + 14)

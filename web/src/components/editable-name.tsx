@@ -31,14 +31,14 @@ export function EditableName({ name, label, onRename, isDisabled }: { name: stri
     )
   }
   return (
-    <h1 className="min-w-0 text-title">
+    <h1 className="max-w-full shrink-0 text-title">
       <Tip text={`${name} · click to rename`}>
         <button
           type="button"
           dir="auto"
           disabled={isDisabled}
           onClick={() => setDraft(name)}
-          className="-mx-2 max-w-full truncate rounded-control px-2 text-left hover:bg-raised"
+          className="-mx-2 max-w-[calc(100%+1rem)] truncate rounded-control px-2 text-left hover:bg-raised"
         >
           {middleCut(name)}
           <span className="sr-only"> (rename)</span>

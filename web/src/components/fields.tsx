@@ -4,10 +4,10 @@ import { classes } from '@/lib/class-names'
 import { fromShare, parseNumber, recipeText, rounded, toShare } from '@/lib/number-text'
 import { Icon } from './icon'
 
-const BOX = 'h-control w-full rounded-control border border-hairline bg-page px-3 hover:border-outline aria-invalid:border-bad'
+const BOX = 'h-control rounded-control border border-hairline bg-page px-2.5 hover:border-outline aria-invalid:border-bad'
 
 export function TextBox({ className, ...rest }: ComponentProps<'input'>) {
-  return <input dir="auto" spellCheck={false} autoComplete="off" className={classes(BOX, className)} {...rest} />
+  return <input dir="auto" spellCheck={false} autoComplete="off" className={classes(BOX, 'w-full', className)} {...rest} />
 }
 
 export function SearchBox({ className, label, ...rest }: ComponentProps<'input'> & { label: string }) {
@@ -72,7 +72,7 @@ export function NumberBox({ id, label, value, words = [], isInvalid, describedBy
         if (event.key === 'Enter') finish()
         if (event.key === 'Escape') setDraft(null)
       }}
-      className={classes(BOX, 'tabular px-2 text-right', className)}
+      className={classes(BOX, 'tabular text-right', className)}
     />
   )
 }

@@ -23,8 +23,6 @@ interface VirtualTableProps<Row> {
 export function VirtualTable<Row>({ table, label, columns, rowHeight = 40, onReachEnd, total, rowNote, minWidth = '56rem', className }: VirtualTableProps<Row>) {
   const box = useRef<HTMLDivElement>(null)
   const rows = table.getRowModel().rows
-  // The virtualizer keeps state outside React on purpose; the compiler's lint is told so.
-  // eslint-disable-next-line react-hooks/incompatible-library
   const virtual = useVirtualizer({
     count: rows.length,
     getScrollElement: () => box.current,

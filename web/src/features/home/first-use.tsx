@@ -3,12 +3,14 @@ import { useState } from 'react'
 import { useMutation } from '@tanstack/react-query'
 import { useNavigate } from 'react-router'
 import { failureText } from '@/api/client'
+import type { DataCard, ModelCard } from '@/api/types'
 import { uploadData } from '@/api/upload'
 import { LinkButton } from '@/components/button'
 import { Card, Progress } from '@/components/bits'
 import { classes } from '@/lib/class-names'
+import { count, short } from '@/lib/format'
 
-export function FirstUse() {
+export function FirstUse({ model, data }: { model: ModelCard | undefined; data: DataCard | undefined }) {
   const navigate = useNavigate()
   const [isOver, setOver] = useState(false)
   const [share, setShare] = useState(0)
@@ -35,9 +37,10 @@ export function FirstUse() {
       <Card className="flex w-full max-w-xl flex-col items-start gap-4 p-8">
         <h2 className="text-title">Teach a small model with our sample</h2>
         <p className="text-quiet">
-          A model of four million parameters reads 1,200 questions and answers about an almanac. It takes about two minutes on this computer; you watch it learn, and see before and after.
+          {model?.parameters ? `A model of ${short(model.parameters)} parameters` : 'A small model'} reads {data?.rows ? `${count(data.rows)} rows` : 'the rows'} of our sample, on this computer and without a network. You watch it
+          learn, and see its answers before and after.
         </p>
-        <LinkButton look="primary" to="/train?model=starter&data=sample&preset=facts">
+        <LinkButton look="primary" to={`/train?model=${encodeURIComponent(model?.reference ?? 'starter')}&data=${encodeURIComponent(data?.reference ?? 'sample')}&preset=facts`}>
           Start
         </LinkButton>
         <p className="text-quiet">

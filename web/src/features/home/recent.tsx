@@ -12,8 +12,10 @@ export function Recent({ home }: { home: HomePage }) {
       <List title="Recent runs" isEmpty={home.recent.length === 0}>
         {home.recent.map((run) => (
           <Row key={run.id} to={`/runs/${run.id}`} name={run.name} note={<TimeAgo at={run.changed_at} />}>
-            <StateBadge state={{ ...run.state, text: run.state.name.replaceAll('_', ' ') }} />
-            {run.best_loss ? ` · best ${loss(run.best_loss)}` : ''}
+            <span className="flex items-center gap-2">
+              <StateBadge state={{ ...run.state, text: run.state.name.replaceAll('_', ' ') }} />
+              {run.best_loss ? `best ${loss(run.best_loss)}` : ''}
+            </span>
           </Row>
         ))}
       </List>
@@ -51,8 +53,8 @@ function Row({ to, name, note, children }: { to: string; name: string; note: Rea
     <li className="border-b last:border-b-0">
       <Link to={to} className="-mx-2 flex min-h-14 items-center gap-3 rounded-control px-2 py-2 hover:bg-raised">
         <span className="min-w-0 grow">
-          <span className="block truncate" dir="auto" title={name}>
-            {middleCut(name, 44)}
+          <span className="block truncate" title={name}>
+            <bdi>{middleCut(name, 44)}</bdi>
           </span>
           <span className="block truncate text-small text-quiet">{children}</span>
         </span>

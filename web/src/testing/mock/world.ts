@@ -74,7 +74,7 @@ export function makeRun(index: number, sketch: Sketch): MockRun {
       left_ms: sketch.state === 'training' ? (total - steps) * shape.msPerStep : null,
       curve,
       created_at: before(sketch.minutes),
-      changed_at: before(Math.min(sketch.minutes, 1)),
+      changed_at: before(ACTIVE.has(sketch.state) ? 1 : sketch.minutes * 0.9),
       failure: sketch.failure?.[0] ?? '',
       failure_hint: sketch.failure?.[1] ?? '',
       queue_place: sketch.queue ?? null,
