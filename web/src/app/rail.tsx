@@ -48,11 +48,6 @@ export function Rail({ onHelp }: { onHelp: () => void }) {
         ))}
       </ul>
       <div className={classes('mt-auto flex border-t pt-3', isFolded ? 'flex-col items-center' : 'px-1')}>
-        <Tip text="Settings">
-          <NavLink to="/system#settings" aria-label="Settings" className="control-width eases h-control flex items-center justify-center rounded-full text-quiet transition-colors hover:bg-raised hover:text-ink">
-            <Icon name="settings" />
-          </NavLink>
-        </Tip>
         <ThemeMenu />
         <RailButton icon="help" label="Guide and keys" onClick={onHelp} />
       </div>
