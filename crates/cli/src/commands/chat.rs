@@ -314,7 +314,7 @@ fn meaning(text: &str) -> Line<'_> {
             let (name, value) = value.split_once(char::is_whitespace).unwrap_or((value, ""));
             Line::SetParameter(name, value.trim().trim_matches('"'))
         }
-        ("/set", _) => Line::Unknown("/set without `parameter` or `system`"),
+        ("/set", "") => Line::SetParameter("", ""),
         _ => Line::Unknown(text),
     }
 }
