@@ -3,10 +3,15 @@
 mod support;
 
 use std::path::Path;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
 
 use apertis_dataset::{Columns, DataSettings};
 use proptest::prelude::*;
 use support::{folder, open, rows_of, settings};
+
+/// Far more than the largest of these files takes, on a busy machine too.
+const TIME_LIMIT: Duration = Duration::from_secs(120);
 
 /// Reads and prepares a file; both may refuse it, neither may panic or go on for ever.
 fn survive(path: &Path) -> String {
@@ -41,13 +46,27 @@ fn malformed_public_files() {
     let Some(shared) = apertis_testkit::shared_testdata() else {
         return;
     };
-    let mut outcomes = Vec::new();
+    let files = files_under(&shared.join("conformance"));
     for suite in ["JSONTestSuite", "csv-spectrum", "parquet-testing", "utf8tests", "blns"] {
-        for file in files_under(&shared.join("conformance").join(suite)) {
-            outcomes.push(format!("{}: {}", file.display(), survive(&file)));
+        assert!(files.iter().any(|file| file.components().any(|part| part.as_os_str() == suite)), "no {suite}");
+    }
+    assert!(files.len() > 300, "only {} files", files.len());
+    for file in files {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let path = file.clone();
+        let worker = std::thread::spawn(move || {
+            let outcome = survive(&path);
+            // Nobody listens any more once the time is up.
+            let _ = sender.send(outcome);
+        });
+        match receiver.recv_timeout(TIME_LIMIT) {
+            Ok(outcome) => assert!(!outcome.is_empty()),
+            Err(RecvTimeoutError::Timeout) => panic!("{}: no end within {TIME_LIMIT:?}", file.display()),
+            Err(RecvTimeoutError::Disconnected) => {
+                panic!("{}: {:?}", file.display(), worker.join().expect_err("it panicked").downcast_ref::<String>())
+            }
         }
     }
-    assert!(outcomes.len() > 300, "only {} files", outcomes.len());
 }
 
 /// Valid JSON is never refused as broken, and what RFC 8259 forbids never becomes a row.
