@@ -12,7 +12,9 @@ import { Shell } from './shell'
 const Home = lazy(() => import('@/features/home/home-page'))
 const Train = lazy(() => import('@/features/train/train-page'))
 const Runs = lazy(() => import('@/features/runs/runs-page'))
+const Compare = lazy(() => import('@/features/compare/compare-page'))
 const Run = lazy(() => import('@/features/run/run-page'))
+const System = lazy(() => import('@/features/system/system-page'))
 
 function makeClient(): QueryClient {
   const client = new QueryClient({
@@ -47,7 +49,9 @@ export function App() {
                     <Route index element={<Home />} />
                     <Route path="train" element={<Train />} />
                     <Route path="runs" element={<Runs />} />
+                    <Route path="runs/compare" element={<Compare />} />
                     <Route path="runs/:id/:tab?" element={<Run />} />
+                    <Route path="system" element={<System />} />
                     <Route path="*" element={<NotFound />} />
                   </Routes>
                 </Suspense>

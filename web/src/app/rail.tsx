@@ -11,6 +11,7 @@ const PLACES: { to: string; label: string; icon: IconName }[] = [
   { to: '/', label: 'Home', icon: 'home' },
   { to: '/train', label: 'Train', icon: 'train' },
   { to: '/runs', label: 'Runs', icon: 'runs' },
+  { to: '/system', label: 'System', icon: 'system' },
 ]
 
 const ITEM = 'eases flex h-control items-center gap-3 rounded-full px-3 text-quiet transition-colors hover:bg-raised hover:text-ink'
@@ -48,6 +49,11 @@ export function Rail({ onHelp }: { onHelp: () => void }) {
         ))}
       </ul>
       <div className={classes('mt-auto flex border-t pt-3', isFolded ? 'flex-col items-center' : 'px-1')}>
+        <Tip text="Settings">
+          <NavLink to="/system#settings" aria-label="Settings" className="control-width eases h-control flex items-center justify-center rounded-full text-quiet transition-colors hover:bg-raised hover:text-ink">
+            <Icon name="settings" />
+          </NavLink>
+        </Tip>
         <ThemeMenu />
         <RailButton icon="help" label="Guide and keys" onClick={onHelp} />
       </div>

@@ -13,7 +13,7 @@ import { guideOf } from './guide'
 import { Rail } from './rail'
 import { useNotices } from './notices'
 
-const GO: Record<string, string> = { h: '/', t: '/train', r: '/runs' }
+const GO: Record<string, string> = { h: '/', t: '/train', r: '/runs', s: '/system' }
 
 export function Shell({ children }: { children: ReactNode }) {
   const { pathname } = useLocation()

@@ -11,6 +11,7 @@ export const SHARED_KEYS: KeyLine[] = [
   { keys: ['g', 'h'], does: 'Home' },
   { keys: ['g', 't'], does: 'Train' },
   { keys: ['g', 'r'], does: 'Runs' },
+  { keys: ['g', 's'], does: 'System' },
   { keys: ['/'], does: 'Search, where a page has a search field' },
   { keys: ['['], does: 'Fold the rail' },
 ]

@@ -19,7 +19,7 @@ export function setTransport(open: () => Promise<Transport>): void {
 }
 
 /** Hears a room while mounted. `after` is read when joining: the REST answer that the page shows. */
-export function useRoom(room: string | null, place: { after: number; epoch: string | null } | null, listener: Listener): void {
+export function useRoom(room: string | null, place: { after: number | null; epoch: string | null } | null, listener: Listener): void {
   const latest = useRef(listener)
   useEffect(() => {
     latest.current = listener
