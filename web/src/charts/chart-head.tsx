@@ -18,10 +18,10 @@ interface ChartHeadProps {
 export function ChartHead({ title, unit, curves, isTable, isZoomed, onTable, onReset, onSave }: ChartHeadProps) {
   return (
     <figcaption className="flex h-9 items-center gap-3">
-      <h3 className="truncate font-medium">
+      <h2 className="truncate font-medium">
         {title}
         {unit && <span className="ml-1.5 text-small font-normal text-quiet">{unit}</span>}
-      </h3>
+      </h2>
       <div className="flex min-w-0 grow justify-end gap-3 overflow-hidden">
         {curves.length > 1 &&
           curves.slice(0, 4).map((curve) => (

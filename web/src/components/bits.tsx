@@ -73,15 +73,13 @@ export function Switch({ isOn, onChange, label, isDisabled }: { isOn: boolean; o
     >
       <span
         className={classes(
-          'eases relative h-5 w-9 rounded-full border transition-colors',
+          'eases flex h-5 w-9 items-center rounded-full border px-[3px] transition-colors',
           isOn ? 'border-accent bg-accent' : 'border-outline bg-raised',
         )}
       >
         <span
-          className={classes(
-            'eases absolute top-[3px] h-3 w-3 rounded-full transition-transform',
-            isOn ? 'translate-x-[19px] bg-on-accent' : 'translate-x-[3px] bg-outline',
-          )}
+          data-fill
+          className={classes('eases size-3 rounded-full transition-transform', isOn ? 'translate-x-4 bg-on-accent' : 'bg-outline')}
         />
       </span>
     </button>

@@ -2,7 +2,7 @@
 // no style element at run time.
 import { useEffect, useId, useRef, type ReactNode } from 'react'
 import { classes } from '@/lib/class-names'
-import { IconButton } from './button'
+import { Icon } from './icon'
 
 interface DialogProps {
   isOpen: boolean
@@ -54,7 +54,10 @@ function OpenDialog({ title, onClose, children, footer, look = 'small' }: Dialog
         <h2 id={heading} className="grow text-lead font-medium">
           {title}
         </h2>
-        <IconButton icon="close" label="Close" onClick={onClose} />
+        {/* Without a tooltip: that would take the first Escape. */}
+        <button type="button" aria-label="Close" onClick={onClose} className="control-width h-control flex shrink-0 items-center justify-center rounded-full text-quiet hover:bg-raised hover:text-ink">
+          <Icon name="close" />
+        </button>
       </header>
       <div className="min-h-0 grow overflow-y-auto px-6 pb-6">{children}</div>
       {footer && <footer className="flex flex-wrap justify-end gap-2 border-t px-6 py-3">{footer}</footer>}

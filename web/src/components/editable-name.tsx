@@ -38,7 +38,7 @@ export function EditableName({ name, label, onRename, isDisabled }: { name: stri
           dir="auto"
           disabled={isDisabled}
           onClick={() => setDraft(name)}
-          className="-mx-2 max-w-[calc(100%+1rem)] truncate rounded-control px-2 text-left hover:bg-raised"
+          className="-mx-2 max-w-[calc(100%+1rem)] touchable truncate rounded-control px-2 text-left hover:bg-raised"
         >
           {middleCut(name)}
           <span className="sr-only"> (rename)</span>

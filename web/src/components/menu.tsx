@@ -3,6 +3,7 @@ import * as Dropdown from '@radix-ui/react-dropdown-menu'
 import type { ReactNode } from 'react'
 import { classes } from '@/lib/class-names'
 import { Icon, type IconName } from './icon'
+import { portalHome } from './portal-home'
 
 export interface MenuItem {
   label: string
@@ -18,7 +19,7 @@ export function Menu({ trigger, items, align = 'end' }: { trigger: ReactNode; it
   return (
     <Dropdown.Root modal={false}>
       <Dropdown.Trigger asChild>{trigger}</Dropdown.Trigger>
-      <Dropdown.Portal>
+      <Dropdown.Portal container={portalHome()}>
         <Dropdown.Content
           align={align}
           sideOffset={4}

@@ -39,7 +39,7 @@ export function VirtualTable<Row>({ table, label, columns, rowHeight = 40, onRea
       aria-label={label}
       aria-rowcount={total ?? rows.length}
       onScroll={() => isNearEnd && onReachEnd?.()}
-      className={classes('min-h-0 overflow-auto', className)}
+      className={classes('relative min-h-0 overflow-auto', className)}
     >
       <div role="rowgroup" className="sticky top-0 z-10 bg-page" style={{ minWidth }}>
         {table.getHeaderGroups().map((group) => (

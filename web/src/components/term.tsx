@@ -1,6 +1,7 @@
 // A word with its glossary line on click.
 import * as Popover from '@radix-ui/react-popover'
 import type { ReactNode } from 'react'
+import { portalHome } from './portal-home'
 
 export function Term({ meaning, children }: { meaning: ReactNode; children: ReactNode }) {
   if (!meaning) return children
@@ -9,7 +10,7 @@ export function Term({ meaning, children }: { meaning: ReactNode; children: Reac
       <Popover.Trigger className="rounded-sm text-left underline decoration-hairline decoration-dotted underline-offset-4 hover:decoration-current">
         {children}
       </Popover.Trigger>
-      <Popover.Portal>
+      <Popover.Portal container={portalHome()}>
         <Popover.Content sideOffset={6} collisionPadding={8} className="z-50 max-w-80 rounded-card border bg-panel p-4 text-body">
           {meaning}
         </Popover.Content>

@@ -1,6 +1,7 @@
 // A short explanation on hover and focus. The trigger keeps its own name; the tip only adds to it.
 import * as Tooltip from '@radix-ui/react-tooltip'
 import type { ReactNode } from 'react'
+import { portalHome } from './portal-home'
 
 export function TipProvider({ children }: { children: ReactNode }) {
   return (
@@ -15,7 +16,7 @@ export function Tip({ text, children, side }: { text: ReactNode; children: React
   return (
     <Tooltip.Root>
       <Tooltip.Trigger asChild>{children}</Tooltip.Trigger>
-      <Tooltip.Portal>
+      <Tooltip.Portal container={portalHome()}>
         <Tooltip.Content
           side={side}
           sideOffset={6}

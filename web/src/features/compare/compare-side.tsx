@@ -50,7 +50,7 @@ export function CompareSide({ comparison, places, pinned, group, text, onLight, 
           {comparison.runs.map((row, index) => (
             <li key={row.id} className="flex min-h-(--control) items-center gap-2" onPointerEnter={() => onLight(row.id)} onPointerLeave={() => onLight(null)}>
               <LineKey place={places[index]!} />
-              <Link to={`/runs/${row.id}`} title={row.name} className="min-w-0 grow truncate hover:underline" onFocus={() => onLight(row.id)} onBlur={() => onLight(null)}>
+              <Link to={`/runs/${row.id}`} title={row.name} className="touchable min-w-0 grow truncate hover:underline" onFocus={() => onLight(row.id)} onBlur={() => onLight(null)}>
                 <bdi>{middleCut(row.name, 24)}</bdi>
               </Link>
               <span className="tabular text-quiet">{loss(row.best_loss)}</span>

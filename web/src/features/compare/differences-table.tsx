@@ -15,7 +15,7 @@ export function DifferencesTable({ comparison, baseline, most }: { comparison: C
           {comparison.fields.length} of {comparison.field_count} fields{rest > 0 && `; ${rest} more runs under Table`}
         </span>
       </h2>
-      <div tabIndex={0} role="region" aria-labelledby="differs" className="overflow-x-auto rounded-card border">
+      <div tabIndex={0} role="region" aria-label="Table of differences" className="relative overflow-x-auto rounded-card border">
         <table className="tabular w-full text-left">
           <thead>
             <tr className="h-10 border-b text-small text-quiet">

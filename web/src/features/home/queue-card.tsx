@@ -31,7 +31,7 @@ export function QueueCard({ runs }: { runs: RunRow[] }) {
         {runs.map((run, index) => (
           <li key={run.id} className="flex h-row items-center gap-2">
             <span className="tabular w-4 text-quiet">{index + 1}</span>
-            <Link to={`/runs/${run.id}`} dir="auto" title={run.name} className="min-w-0 grow truncate hover:underline">
+            <Link to={`/runs/${run.id}`} dir="auto" title={run.name} className="touchable min-w-0 grow truncate hover:underline">
               {middleCut(run.name, 28)}
             </Link>
             {index > 0 && <IconButton icon="up" label={`Move ${run.name} up`} onClick={() => swap(index)} />}

@@ -21,7 +21,7 @@ export function Tour({ steps, onClose }: { steps: TourStep[]; onClose: () => voi
         {steps.map((step) => (
           <li key={step.text} className="flex h-control items-center gap-2">
             <span className={classes('flex size-5 items-center justify-center rounded-full', step.is_done ? 'text-good' : 'border')}>{step.is_done && <Icon name="check" />}</span>
-            <Link to={step.href} className={classes('hover:underline', step.is_done && 'text-quiet')}>
+            <Link to={step.href} className={classes('touchable hover:underline', step.is_done && 'text-quiet')}>
               {step.text}
               {step.is_done && <span className="sr-only"> (done)</span>}
             </Link>

@@ -25,7 +25,7 @@ export function FilesTab({ run }: { run: Run }) {
             <a
               href={address(`runs/${encodeURIComponent(run.row.id)}/files/${file.path.split('/').map(encodeURIComponent).join('/')}`)}
               download
-              className="min-w-0 grow truncate text-accent hover:underline"
+              className="touchable min-w-0 grow truncate text-accent hover:underline"
             >
               {file.path}
             </a>

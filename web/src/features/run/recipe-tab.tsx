@@ -15,13 +15,11 @@ export function RecipeTab({ run }: { run: Run }) {
         <h2 id="changed" className="mb-2 text-lead font-medium">
           Changed from the defaults
         </h2>
-        <dl className="border-t">
+        <dl className="border-t [&>div]:border-b">
           {run.changed_fields.map((field) => (
-            <div key={field.name} className="border-b">
-              <Fact label={<code>{field.name}</code>}>
-                <bdi>{field.value}</bdi>
-              </Fact>
-            </div>
+            <Fact key={field.name} label={<code>{field.name}</code>}>
+              <bdi>{field.value}</bdi>
+            </Fact>
           ))}
         </dl>
         <LinkButton to={`/train?clone=${run.row.id}`} className="mt-4" icon="clone">
