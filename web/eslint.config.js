@@ -20,7 +20,7 @@ const above = {
 }
 
 export default tseslint.config(
-  { ignores: ['dist', 'node_modules', 'src/api/schema.d.ts'] },
+  { ignores: ['dist', 'dist-mock', 'node_modules', 'src/api/schema.d.ts'] },
   ...tseslint.configs.strict,
   hooks.configs.flat.recommended,
   {

@@ -1,9 +1,10 @@
 // Walks every page over the mock and reports what is wrong: axe findings (light, dark, phone, forced colours),
 // sideways scroll at 360 px and at 200% zoom, small targets for fingers, errors in the console, a policy broken
 // by menus, dialogs or tooltips, focus that does not come back.
-//   npx vite build --mode mock --outDir /tmp/apertis-mock && node scripts/check.mjs [light,dark,phone,zoom,forced]
+//   npm run check -- [light,dark,phone,zoom,forced]
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
 import { chromium } from 'playwright-core'
 import { serve } from './serve.mjs'
 
@@ -19,7 +20,7 @@ const LOOKS = {
   forced: { viewport: { width: 1440, height: 900 }, forcedColors: 'active', reducedMotion: 'reduce' },
 }
 
-const server = await serve(process.env.MOCK_DIST ?? '/tmp/apertis-mock', PORT)
+const server = await serve(fileURLToPath(new URL('../dist-mock/', import.meta.url)), PORT)
 const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox'] })
 let problems = 0
 const say = (...words) => {

@@ -1,10 +1,11 @@
 // Screenshots of every page over the mock, light and dark, wide and on a phone; fails on any error the browser logs.
-//   npx vite build --mode mock --outDir /tmp/apertis-mock && node scripts/shots.mjs OUT [name…]
+//   npm run shots -- OUT [page…]
 import { mkdirSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { chromium } from 'playwright-core'
 import { serve } from './serve.mjs'
 
-const [out = '/tmp/shots', ...only] = process.argv.slice(2)
+const [out = 'shots', ...only] = process.argv.slice(2)
 const PORT = 4399
 const PAGES = [
   ['home', '/?mock=still'],
@@ -26,7 +27,7 @@ const PAGES = [
   ['login', '/?mock=key'],
 ]
 
-const server = await serve(process.env.MOCK_DIST ?? '/tmp/apertis-mock', PORT)
+const server = await serve(fileURLToPath(new URL('../dist-mock/', import.meta.url)), PORT)
 const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox'] })
 mkdirSync(out, { recursive: true })
 let problems = 0

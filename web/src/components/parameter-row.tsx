@@ -19,7 +19,7 @@ interface RowProps {
 export function ParameterRow({ label, isChanged, initial, onReset, problem, problemId, children }: RowProps) {
   return (
     <div className="py-0.5">
-      <div className="grid min-h-(--control) grid-cols-[minmax(0,7.5rem)_minmax(0,1fr)_auto] items-center gap-x-3">
+      <div className="grid min-h-(--control) grid-cols-[minmax(0,7rem)_minmax(0,1fr)_auto] items-center gap-x-3">
         <div className="min-w-0 leading-4 wrap-anywhere">{label}</div>
         <div className="flex min-w-0 items-center justify-end gap-2">{children}</div>
         <span className="flex w-4 justify-center">{isChanged && onReset && <ResetDot initial={initial} onReset={onReset} />}</span>

@@ -70,7 +70,7 @@ export function Dashboard({ run }: { run: Run }) {
         </label>
         <CheckBox label="Log y" checked={view.isLogY} onChange={(event) => setLogY(event.target.checked ? '1' : '')} />
         <CheckBox label="Log x" checked={view.isLogX} disabled={view.kind === 'wall'} onChange={(event) => setLogX(event.target.checked ? '1' : '')} />
-        <CheckBox label="Clip outliers" checked={view.isClipped} onChange={(event) => setClip(event.target.checked ? '1' : '0')} />
+        <CheckBox label="Clip" title="Single spikes run out of the chart" checked={view.isClipped} onChange={(event) => setClip(event.target.checked ? '1' : '0')} />
         <Menu
           align="start"
           trigger={
