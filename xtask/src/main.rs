@@ -3,6 +3,7 @@
 mod bench;
 mod corpus;
 mod demo;
+mod postgres;
 mod references;
 mod storm;
 mod test;
@@ -33,6 +34,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ["references", ..] => references::run(&root(), &arguments[1..]),
         ["storm", ..] => storm::run(&root(), &arguments[1..]),
         ["test"] => test::run(&root()),
+        ["test", packages @ ..] => test::run_packages(&root(), packages),
         ["tidy"] => tidy::run(&root()),
         _ => bail!("xtask: expected demo, test, bench, storm, tidy, `generate corpus` or references, found `{}`", words.join(" ")),
     }

@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::postgres::{self, Postgres};
+
 /// Formats, checks the tree's rules, builds and tests everything.
 pub(crate) fn run(root: &Path) -> Result<()> {
     let began = Instant::now();
@@ -14,9 +16,15 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     // One profile for everything: debug code of the engine would take longer to run than this
     // takes to build.
     step("build", || cargo(root, &["build", "--release", "--workspace", "--all-targets"]))?;
-    step("tests", || cargo(root, &["test", "--release", "--workspace"]))?;
+    step("tests", || tests(root, &["--workspace"]))?;
     println!("everything passed in {} s", began.elapsed().as_secs());
     Ok(())
+}
+
+/// The tests of some packages alone.
+pub(crate) fn run_packages(root: &Path, packages: &[&str]) -> Result<()> {
+    let arguments: Vec<&str> = packages.iter().flat_map(|package| ["-p", *package]).collect();
+    step("tests", || tests(root, &arguments))
 }
 
 fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
@@ -27,9 +35,23 @@ fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
     Ok(())
 }
 
+/// Every test, those of the storage on a PostgreSQL too.
+fn tests(root: &Path, which: &[&str]) -> Result<()> {
+    let postgres = Postgres::start()?;
+    let url = postgres.as_ref().map(Postgres::url);
+    let variables: Vec<(&str, &str)> = url.iter().map(|url| (postgres::VARIABLE, url.as_str())).collect();
+    cargo_with(root, &[&["test", "--release"], which].concat(), &variables)
+}
+
 fn cargo(root: &Path, arguments: &[&str]) -> Result<()> {
+    cargo_with(root, arguments, &[])
+}
+
+fn cargo_with(root: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Result<()> {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(program).args(arguments).current_dir(root).status().context("cannot start cargo")?;
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(root).envs(variables.iter().copied());
+    let status = command.status().context("cannot start cargo")?;
     ensure!(status.success(), "cargo {} ended with {status}", arguments.join(" "));
     Ok(())
 }

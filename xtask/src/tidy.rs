@@ -13,9 +13,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("model", &["domain", "kernels", "tokenizer"]),
     ("trainer", &["domain", "kernels", "tokenizer", "dataset", "model"]),
     ("library", &["domain", "model"]),
-    ("runs", &["domain", "trainer", "library"]),
+    ("storage", &["domain"]),
+    ("runs", &["domain", "storage", "trainer", "library"]),
     ("testkit", &["domain", "kernels", "tokenizer", "dataset", "model", "trainer", "library", "runs"]),
-    ("cli", &["domain", "kernels", "tokenizer", "dataset", "model", "trainer", "library", "runs"]),
+    ("cli", &["domain", "kernels", "tokenizer", "dataset", "model", "trainer", "library", "runs", "storage"]),
 ];
 
 /// Crates that read no environment, print nothing, and know no network, SQL or async.
@@ -59,6 +60,9 @@ fn check_file(shown: &str, text: &str, broken: &mut Vec<String>) {
         }
     }
     let is_source = shown.contains("/src/");
+    if shown.starts_with("crates/") && !shown.starts_with("crates/storage/") && text.contains("sqlx::") {
+        broken.push(format!("{shown}: only storage contains SQL"));
+    }
     if ENGINE.iter().any(|name| shown.starts_with(&format!("crates/{name}/src/"))) && is_source {
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         for word in ENGINE_WORDS {
