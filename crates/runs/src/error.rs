@@ -65,6 +65,9 @@ pub enum RunsError {
         /// The device.
         device: String,
     },
+    /// The index refused.
+    #[error(transparent)]
+    Storage(#[from] apertis_storage::StorageError),
     /// A chart could not be drawn.
     #[error("draw curves: {message}")]
     Chart {
@@ -86,6 +89,7 @@ impl RunsError {
                 Some(format!("watch it: apertis watch {}", path.file_name().unwrap_or_default().to_string_lossy()))
             }
             RunsError::Recipe(error) => error.hint(),
+            RunsError::Storage(error) => error.hint().map(str::to_owned),
             RunsError::File { source, .. } if is_disk_full(source) => Some("free some space and try again".to_owned()),
             RunsError::File { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("check the folder's owner and permissions, or choose another with --home".to_owned())

@@ -16,6 +16,7 @@ pub mod list;
 pub mod lock;
 pub mod log;
 pub mod machine;
+pub mod mirror;
 pub mod output;
 pub mod record;
 mod remembered;

@@ -25,6 +25,14 @@ const SLEEP_MIN: Duration = Duration::from_secs(5);
 pub struct SystemSample {
     /// When, in UTC.
     pub at: String,
+    /// Optimizer steps done.
+    pub step: u64,
+    /// Real tokens trained on.
+    pub tokens: u64,
+    /// Working time of the run.
+    pub elapsed_ms: u64,
+    /// Passes through the data.
+    pub epoch: f64,
     /// Share of all cores in use, in percent.
     pub cpu_percent: f32,
     /// Memory in use on the machine.
@@ -39,6 +47,19 @@ pub struct SystemSample {
     pub disk_free_bytes: u64,
 }
 
+/// Where a run is when a sample is taken, so that both can be drawn over one axis.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct SamplePlace {
+    /// Optimizer steps done.
+    pub step: u64,
+    /// Real tokens trained on.
+    pub tokens: u64,
+    /// Working time.
+    pub elapsed_ms: u64,
+    /// Passes through the data.
+    pub epoch: f64,
+}
+
 /// The sampling thread; dropping it ends it.
 pub struct SystemSampler {
     is_closed: Arc<AtomicBool>,
@@ -46,17 +67,23 @@ pub struct SystemSampler {
 }
 
 impl SystemSampler {
-    /// Starts sampling into a file. `on_sleep` is called with the milliseconds the machine slept.
+    /// Starts sampling into a file. `place` says where the run is, or nothing while that would
+    /// have to be waited for; `on_sleep` is called with the milliseconds the machine slept.
     ///
     /// # Errors
     /// The file cannot be opened or the thread not started.
-    pub fn start(path: &Path, on_sleep: impl Fn(u64) + Send + 'static) -> io::Result<SystemSampler> {
+    pub fn start(
+        path: &Path,
+        place: impl Fn() -> Option<SamplePlace> + Send + 'static,
+        on_sleep: impl Fn(u64) + Send + 'static,
+    ) -> io::Result<SystemSampler> {
         let file = OpenOptions::new().append(true).create(true).open(path)?;
         let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
         let is_closed = Arc::new(AtomicBool::new(false));
         let closed = is_closed.clone();
-        let thread =
-            thread::Builder::new().name("system-sampler".to_owned()).spawn(move || sample_until(&closed, file, &folder, &on_sleep))?;
+        let thread = thread::Builder::new()
+            .name("system-sampler".to_owned())
+            .spawn(move || sample_until(&closed, file, &folder, &place, &on_sleep))?;
         Ok(SystemSampler { is_closed, thread: Some(thread) })
     }
 }
@@ -72,7 +99,8 @@ impl Drop for SystemSampler {
     }
 }
 
-fn sample_until(is_closed: &AtomicBool, mut file: File, folder: &Path, on_sleep: &dyn Fn(u64)) {
+fn sample_until(is_closed: &AtomicBool, mut file: File, folder: &Path, place: &dyn Fn() -> Option<SamplePlace>, on_sleep: &dyn Fn(u64)) {
+    let mut at = SamplePlace::default();
     // Where the system says nothing about itself, the worker still says what it uses itself.
     let mut system = System::new().ok();
     if let Some(system) = &mut system {
@@ -92,8 +120,13 @@ fn sample_until(is_closed: &AtomicBool, mut file: File, folder: &Path, on_sleep:
             system.refresh_memory();
         }
         let system = system.as_ref();
+        at = place().unwrap_or(at);
         let sample = SystemSample {
             at: now_text(),
+            step: at.step,
+            tokens: at.tokens,
+            elapsed_ms: at.elapsed_ms,
+            epoch: at.epoch,
             cpu_percent: system.map_or(0.0, System::global_cpu_usage),
             memory_used_bytes: system.map_or(0, System::used_memory),
             memory_total_bytes: system.map_or(0, System::total_memory),

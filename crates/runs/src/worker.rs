@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use apertis_domain::event::*;
+use apertis_domain::seam::Clock;
 use apertis_domain::{Action, CheckpointRef, CheckpointStore, Control, Event, EventKind, EventSink, FailureCode, Recipe, SinkError};
 
 use crate::checkpoints::FolderStore;
@@ -18,7 +19,7 @@ use crate::lock::{WorkerFacts, WorkerLock};
 use crate::log::{FileStorage, LogWriter, RESERVE_NAME, read_log};
 use crate::slot::{DeviceSlot, Ticket};
 use crate::supervise::{Cause, cause_of_death, has_halved};
-use crate::system::SystemSampler;
+use crate::system::{SamplePlace, SystemSampler};
 use crate::{Home, RunFolder, RunRecord, RunsError, machine, output, remembered};
 
 /// Curves are drawn again at an evaluation, but no more often than this.
@@ -96,12 +97,12 @@ pub fn open(folder: &RunFolder, options: &OpenOptions) -> Result<Opened, RunsErr
     log.give_up_when(folder, attempt, &is_terminated);
     let (checkpoints, damaged) = FolderStore::open(folder, recipe.keep_checkpoints)?;
     let resume_from = checkpoints.last();
-    let sampler_log = log.clone();
-    let sampler = SystemSampler::start(&folder.system(), move |slept_ms| {
+    let (place_log, sleep_log) = (log.clone(), log.clone());
+    let on_sleep = move |slept_ms| {
         // Sleep that cannot be recorded is no reason to end a run.
-        let _ = sampler_log.emit_last_step(WorkerSlept { slept_ms });
-    })
-    .at("open", &folder.system())?;
+        let _ = sleep_log.emit_last_step(WorkerSlept { slept_ms });
+    };
+    let sampler = SystemSampler::start(&folder.system(), move || place_log.place(), on_sleep).at("open", &folder.system())?;
     let mut session = WorkerSession {
         control: RunControl::new(folder.clone(), attempt, is_terminated, log.clone()),
         events: RunEvents { log },
@@ -373,6 +374,14 @@ impl SharedLog {
 
     fn emit(&self, step: u64, kind: EventKind) -> Result<(), SinkError> {
         self.inner().emit(step, kind)
+    }
+
+    /// Where the run is; nothing while an event is being written.
+    fn place(&self) -> Option<SamplePlace> {
+        let inner = self.0.try_lock().ok()?;
+        let record = &inner.record;
+        let epoch = record.steps.last().map_or(0.0, |point| point.value.epoch);
+        Some(SamplePlace { step: record.step(), tokens: record.tokens(), elapsed_ms: inner.writer.clock().elapsed_ms(), epoch })
     }
 
     /// Emits at the step of the newest point.
