@@ -1,8 +1,10 @@
-//! Everything a developer runs: demo, test, bench, storm, generate, references, tidy.
+//! Everything a developer runs: demo, test, bench, storm, tidy, deny, fuzz, generate, references.
 
 mod bench;
 mod corpus;
 mod demo;
+mod deny;
+mod fuzz;
 mod postgres;
 mod references;
 mod storm;
@@ -36,7 +38,12 @@ fn run(arguments: &[String]) -> Result<()> {
         ["test"] => test::run(&root()),
         ["test", packages @ ..] => test::run_packages(&root(), packages),
         ["tidy"] => tidy::run(&root()),
-        _ => bail!("xtask: expected demo, test, bench, storm, tidy, `generate corpus` or references, found `{}`", words.join(" ")),
+        ["deny", ..] => deny::run(&root(), &arguments[1..]),
+        ["fuzz", ..] => fuzz::run(&root(), &arguments[1..]),
+        _ => bail!(
+            "xtask: expected demo, test, bench, storm, tidy, deny, fuzz, `generate corpus` or references, found `{}`",
+            words.join(" ")
+        ),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::postgres::{self, Postgres};
 pub(crate) fn run(root: &Path) -> Result<()> {
     let began = Instant::now();
     step("rules of the tree", || crate::tidy::run(root))?;
+    step("licences and sources", || crate::deny::run(root, &[]))?;
     step("format", || cargo(root, &["fmt", "--all", "--check"]))?;
     // One profile for everything: debug code of the engine would take longer to run than this
     // takes to build.
