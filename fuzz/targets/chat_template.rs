@@ -1,4 +1,4 @@
-//! Chat templates and the spans found with them: `cargo +nightly fuzz run chat_template`.
+//! Chat templates and the spans found with them: `cargo xtask fuzz chat_template`.
 
 #![no_main]
 

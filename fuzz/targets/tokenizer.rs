@@ -1,4 +1,4 @@
-//! Vocabulary files of every kind: `cargo +nightly fuzz run tokenizer`. The first byte
+//! Vocabulary files of every kind: `cargo xtask fuzz tokenizer`. The first byte
 //! chooses the kind of file, the rest is its content.
 
 #![no_main]
