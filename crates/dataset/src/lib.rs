@@ -27,7 +27,7 @@ pub use dataset::{Dataset, InOrder, RowView, Unit};
 pub use error::DatasetError;
 pub use open::{Prepared, Progress, open, open_whole};
 pub use problem::{EXAMPLES_KEPT, Problem, ProblemCount, ProblemCounts, ProblemExample, RowProblem, RowSource};
-pub use read::{DataFile, find_files};
+pub use read::{DataFile, catches_panics, find_files};
 pub use recognise::{Conversation, Converted, Format, FormatName, Sample, recognise};
 pub use report::{DataReport, FileReport};
 pub use sampler::{Sampler, SamplerSettings};

@@ -105,6 +105,36 @@ const SEEDS: [(&str, &[u8]); 6] = [
     ("seed.gz", &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xab, 0x56, 0x2a, 0x49, 0xad, 0x28, 0x51, 0xb2, 0x52, 0x4a, 0x54, 0xaa, 0xe5, 2, 0]),
 ];
 
+/// Packed and compressed files, where a changed byte is a changed length, count or reference.
+#[test]
+fn damaged_packed_files() {
+    let samples = apertis_testkit::fixtures().join("data");
+    for name in ["rows.parquet", "rows.snappy.parquet", "messages.parquet", "rows.jsonl.gz", "rows.jsonl.zst"] {
+        let content = std::fs::read(samples.join(name)).expect("committed");
+        let whole = rows_of(&samples.join(name), &Columns::default()).expect("undamaged, it reads");
+        assert_eq!(whole.len(), 4, "{name}: {whole:?}");
+        for (index, bytes) in apertis_testkit::damaged(&content, 240).enumerate() {
+            let folder = folder(&[(name, &bytes)]);
+            let path = folder.path().join(name);
+            match index % 12 {
+                0 => drop(survive(&path)),
+                _ => drop(rows_of(&path, &Columns::default())),
+            }
+        }
+    }
+}
+
+/// The same damage in every run, for the readers whose files are text.
+#[test]
+fn damaged_text_files() {
+    for (name, content) in SEEDS {
+        for bytes in apertis_testkit::damaged(content, 200) {
+            let folder = folder(&[(name, &bytes)]);
+            drop(rows_of(&folder.path().join(name), &Columns::default()));
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 

@@ -1,5 +1,9 @@
 //! Folders, fixtures and tiny models for tests; a dev-dependency only.
 
+mod damage;
+
+pub use damage::damaged;
+
 use std::path::{Path, PathBuf};
 
 /// The root of the workspace.

@@ -11,6 +11,7 @@ mod text;
 
 pub(crate) use files::split_by_name;
 pub use files::{DataFile, find_files};
+pub use parquet::catches_panics;
 pub(crate) use sniff::{FileKind, open_file};
 
 use serde_json::Value;

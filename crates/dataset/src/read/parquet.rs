@@ -1,6 +1,7 @@
 //! Parquet by its record interface: rows of nested columns to JSON values. Damaged files can make
 //! the decoder panic; that is caught here and becomes a counted problem.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -13,9 +14,27 @@ use serde_json::{Map, Number, Value};
 use super::{Payload, ROW_BYTES_MAX, RawRow, RowReader};
 use crate::problem::{RowProblem, RowSource};
 
+thread_local! {
+    static IS_GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is inside a decoder whose panics are caught and become counted problems;
+/// a program's panic hook asks, so that it reports only what nobody catches.
+pub fn catches_panics() -> bool {
+    IS_GUARDED.get()
+}
+
+/// Calls the decoder; `None` when it panicked.
+fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
+    IS_GUARDED.set(true);
+    let outcome = catch_unwind(AssertUnwindSafe(work)).ok();
+    IS_GUARDED.set(false);
+    outcome
+}
+
 /// Opens a parquet file; `Err` is the sentence why it cannot be read.
 pub(super) fn parquet_reader(path: &Path, file: u32) -> Result<Box<dyn RowReader>, String> {
-    let opened = catch_unwind(AssertUnwindSafe(|| {
+    let opened = guarded(|| {
         let input = File::open(path).map_err(|error| error.to_string())?;
         let bytes = input.metadata().map_or(0, |metadata| metadata.len());
         let reader = SerializedFileReader::new(input).map_err(|error| error.to_string())?;
@@ -29,11 +48,11 @@ pub(super) fn parquet_reader(path: &Path, file: u32) -> Result<Box<dyn RowReader
         }
         let rows = RowIter::from_file_into(Box::new(reader));
         Ok::<_, String>((bytes, rows_stated, rows))
-    }));
+    });
     let (bytes, rows_stated, rows) = match opened {
-        Ok(Ok(parts)) => parts,
-        Ok(Err(reason)) => return Err(format!("a parquet file that cannot be read: {reason}")),
-        Err(_) => return Err("a damaged parquet file: its metadata contradict each other".to_string()),
+        Some(Ok(parts)) => parts,
+        Some(Err(reason)) => return Err(format!("a parquet file that cannot be read: {reason}")),
+        None => return Err("a damaged parquet file: its metadata contradict each other".to_string()),
     };
     Ok(Box::new(ParquetRows { rows, file, row: 0, rows_stated, bytes_per_row: bytes / rows_stated.max(1), is_done: false }))
 }
@@ -53,22 +72,22 @@ impl RowReader for ParquetRows {
             return None;
         }
         let source = RowSource { file: self.file, line: self.row + 1 };
-        let next = catch_unwind(AssertUnwindSafe(|| self.rows.next()));
+        let next = guarded(|| self.rows.next());
         let damaged = |detail: String| RawRow::problem(source, 0, RowProblem::DamagedFile, detail, b"");
         match next {
-            Ok(Some(Ok(row))) => {
+            Some(Some(Ok(row))) => {
                 self.row += 1;
                 Some(RawRow { source, bytes: self.bytes_per_row, payload: Payload::Value(row_value(row)) })
             }
-            Ok(Some(Err(error))) => {
+            Some(Some(Err(error))) => {
                 self.is_done = true;
                 Some(damaged(format!("rows cannot be read from here on: {error}")))
             }
-            Ok(None) => {
+            Some(None) => {
                 self.is_done = true;
                 (self.row < self.rows_stated).then(|| damaged(format!("{} rows found, {} stated in the file", self.row, self.rows_stated)))
             }
-            Err(_) => {
+            None => {
                 self.is_done = true;
                 Some(damaged("rows cannot be decoded from here on; the file is damaged".to_string()))
             }

@@ -35,9 +35,6 @@ impl Sizes {
             return Err(ModelError::config(format!("head width: hidden_size {width} is smaller than num_attention_heads {heads}")));
         }
         let layers = config.count("num_hidden_layers")?;
-        if layers > 10_000 {
-            return Err(ModelError::config(format!("num_hidden_layers: found {layers}, expected at most 10,000")));
-        }
         Ok(Sizes {
             width,
             layers,

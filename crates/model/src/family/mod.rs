@@ -5,6 +5,7 @@ mod gemma;
 mod gpt2;
 mod gpt_neox;
 mod granite;
+mod limits;
 mod llama;
 mod mistral;
 mod mixture;
@@ -58,5 +59,8 @@ pub fn map(config: &ModelConfig) -> Result<ModelSpec, ModelError> {
         .find(|(name, _)| *name == family)
         .map(|(_, mapping)| mapping)
         .ok_or_else(|| ModelError::UnknownFamily { found: family.clone(), supported: supported().collect::<Vec<_>>().join(", ") })?;
-    mapping(config)
+    limits::check_config(config)?;
+    let spec = mapping(config)?;
+    limits::check_spec(&spec)?;
+    Ok(spec)
 }

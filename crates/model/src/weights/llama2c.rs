@@ -165,8 +165,10 @@ fn read(bytes: &[u8], shape: &Shape) -> Result<BTreeMap<String, (Vec<usize>, Vec
         true => rows * columns + 4 * (rows * columns / shape.group),
         false => 4 * rows * columns,
     };
-    let expected = start + 4 * skipped + stacks.iter().map(|(_, count, rows, columns)| count * size(*rows, *columns)).sum::<usize>();
-    if expected != bytes.len() {
+    // One stack fits 64 bits, all of them together may not.
+    let numbers: u128 = stacks.iter().map(|(_, count, rows, columns)| *count as u128 * size(*rows, *columns) as u128).sum();
+    let expected = (start + 4 * skipped) as u128 + numbers;
+    if expected != bytes.len() as u128 {
         return Err(format!("found {} bytes, expected {expected} from its header", bytes.len()));
     }
     let mut tensors = BTreeMap::new();

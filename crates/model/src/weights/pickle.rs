@@ -8,6 +8,9 @@ use super::checkpoint::StoredDtype;
 
 /// Deeper nesting than any state dict has; keeps dropping it inside a thread's stack.
 const LARGEST_DEPTH: usize = 16;
+/// More values and copies of values than reading any state dict makes: some fifty for each tensor.
+/// Bounds time and memory, whatever the file says.
+const LARGEST_WORK: usize = 1 << 24;
 
 /// A storage that a pickle refers to.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,7 +45,7 @@ pub(super) enum Value {
     /// The name of a type or function, without its module.
     Global(Rc<str>),
     Sequence(Rc<Sequence>),
-    Map(Rc<Vec<(Value, Value)>>),
+    Map(Rc<Map>),
     Storage(StorageRef),
     Tensor(Rc<TensorRef>),
 }
@@ -54,12 +57,19 @@ pub(super) struct Sequence {
     depth: usize,
 }
 
+/// A dictionary, in the order of its entries.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Map {
+    pub(super) entries: Vec<(Value, Value)>,
+    depth: usize,
+}
+
 /// Reads one pickle from the front of `bytes`, which then begin after it.
 ///
 /// # Errors
 /// A sentence that names what was found.
 pub(super) fn read(bytes: &mut &[u8]) -> Result<Value, String> {
-    let mut machine = Machine { bytes: *bytes, stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() };
+    let mut machine = Machine { bytes: *bytes, stack: Vec::new(), marks: Vec::new(), memo: HashMap::new(), work: 0 };
     let value = machine.run()?;
     *bytes = machine.bytes;
     Ok(value)
@@ -70,12 +80,15 @@ struct Machine<'a> {
     stack: Vec<Value>,
     marks: Vec<usize>,
     memo: HashMap<u32, Value>,
+    /// Opcodes and copied values so far.
+    work: usize,
 }
 
 impl Machine<'_> {
     fn run(&mut self) -> Result<Value, String> {
         loop {
             let [code] = self.take::<1>()?;
+            self.spend(1)?;
             match code {
                 b'.' => return self.pop(),
                 0x80 => drop(self.take::<1>()?),
@@ -167,6 +180,14 @@ impl Machine<'_> {
                 }
                 other => return Err(format!("opcode {other:#04x}, which no file of tensors needs")),
             }
+        }
+    }
+
+    fn spend(&mut self, work: usize) -> Result<(), String> {
+        self.work = self.work.saturating_add(work);
+        match self.work <= LARGEST_WORK {
+            true => Ok(()),
+            false => Err(format!("more than {LARGEST_WORK} values, expected the names and places of tensors")),
         }
     }
 
@@ -262,32 +283,35 @@ impl Machine<'_> {
         let Some(Value::Sequence(list)) = self.stack.last_mut() else {
             return Err("items without a list".to_string());
         };
-        let mut all = list.items.clone();
-        all.extend(items);
-        *list = Rc::new(nested(all)?);
-        Ok(())
+        let added = nested(items)?;
+        // A list that is noted elsewhere is copied; others grow in place.
+        let copied = if Rc::get_mut(list).is_some() { 0 } else { list.items.len() };
+        let list = Rc::make_mut(list);
+        list.depth = list.depth.max(added.depth);
+        list.items.extend(added.items);
+        self.spend(copied)
     }
 
     fn extend_map(&mut self, items: Vec<Value>) -> Result<(), String> {
-        if items.iter().any(|item| depth(item) >= LARGEST_DEPTH) {
-            return Err(format!("values nested more than {LARGEST_DEPTH} deep"));
-        }
+        let added = nested(items)?;
         let Some(Value::Map(map)) = self.stack.last_mut() else {
             return Err("entries without a map".to_string());
         };
+        let copied = if Rc::get_mut(map).is_some() { 0 } else { map.entries.len() };
         let map = Rc::make_mut(map);
-        let mut items = items.into_iter();
+        map.depth = map.depth.max(added.depth);
+        let mut items = added.items.into_iter();
         while let (Some(key), Some(value)) = (items.next(), items.next()) {
-            map.push((key, value));
+            map.entries.push((key, value));
         }
-        Ok(())
+        self.spend(copied)
     }
 }
 
 fn depth(value: &Value) -> usize {
     match value {
         Value::Sequence(sequence) => sequence.depth,
-        Value::Map(map) => 1 + map.iter().map(|(key, value)| depth(key).max(depth(value))).max().unwrap_or(0),
+        Value::Map(map) => map.depth.max(1),
         _ => 0,
     }
 }

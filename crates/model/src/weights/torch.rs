@@ -19,7 +19,9 @@ use crate::error::ModelError;
 /// First number of the form from before the zip.
 const LEGACY_MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 /// A larger table of contents than any state dict's.
-const LARGEST_PICKLE_BYTES: u64 = 256 << 20;
+const LARGEST_PICKLE_BYTES: u64 = 64 << 20;
+/// Packing makes no weights smaller than this part of them; more is a trap for the memory.
+const LARGEST_PACKING: u64 = 64;
 
 pub(super) struct TorchFile {
     path: PathBuf,
@@ -81,6 +83,10 @@ impl TorchFile {
                     self.storages.insert(key, start..start + size);
                 }
                 _ => {
+                    let packed_bytes = entry.compressed_size();
+                    if size as u64 / LARGEST_PACKING > packed_bytes {
+                        return Err(format!("storage {key}: {size} bytes packed into {packed_bytes}"));
+                    }
                     let mut bytes = Vec::new();
                     entry.by_ref().take(size as u64).read_to_end(&mut bytes).map_err(|error| format!("storage {key}: {error}"))?;
                     if bytes.len() < size {
@@ -123,7 +129,7 @@ impl TorchFile {
     fn take_tensors(&mut self, table: &Value) -> Result<BTreeMap<String, usize>, String> {
         let Value::Map(entries) = table else { return Err("found no map of names to tensors".to_string()) };
         let mut sizes = BTreeMap::new();
-        for (name, value) in entries.iter() {
+        for (name, value) in &entries.entries {
             let (Value::Text(name), Value::Tensor(tensor)) = (name, value) else { continue };
             let TensorRef { storage, offset, shape, strides } = &**tensor;
             let bytes =
