@@ -7,7 +7,7 @@ use std::fmt::Display;
 pub(crate) struct Failure {
     /// What happened.
     pub(crate) message: String,
-    /// What to try next.
+    /// What to try next, where something better than [`Failure::advice`] is known.
     pub(crate) hint: Option<String>,
     /// 2 for what was typed wrong, 1 for everything else.
     pub(crate) exit_code: u8,
@@ -24,6 +24,15 @@ impl Failure {
     /// Something that was typed wrong.
     pub(crate) fn usage(message: impl Display) -> Failure {
         Failure { exit_code: 2, code: "usage", ..Failure::new(message) }
+    }
+
+    /// What to try next: every failure says something.
+    pub(crate) fn advice(&self) -> &str {
+        self.hint.as_deref().unwrap_or(match (self.code, self.exit_code) {
+            ("recipe_invalid", _) => "docs/reference/recipe.md lists every field with its kind and range; in files, texts stand in quotes",
+            (_, 2) => "`apertis help` lists the verbs, `apertis VERB --help` what each takes",
+            _ => "look at what the message names; `apertis list` and `apertis runs` show what is in the home",
+        })
     }
 
     /// The same with a hint.
@@ -81,9 +90,16 @@ macro_rules! through_trainer {
     )+ };
 }
 
-through_trainer!(
-    apertis_model::ModelError,
-    apertis_dataset::DatasetError,
-    apertis_tokenizer::TokenizerError,
-    apertis_kernels::BackendError
-);
+impl From<apertis_model::ModelError> for Failure {
+    fn from(error: apertis_model::ModelError) -> Failure {
+        match error {
+            // Not the model is wrong but what it was asked.
+            apertis_model::ModelError::Input { .. } => {
+                Failure::new(&error).hint("give ids below the vocabulary's size, and no more of them than the context holds")
+            }
+            error => apertis_trainer::TrainError::from(error).into(),
+        }
+    }
+}
+
+through_trainer!(apertis_dataset::DatasetError, apertis_tokenizer::TokenizerError, apertis_kernels::BackendError);

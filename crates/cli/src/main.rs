@@ -23,6 +23,7 @@ use failure::Failure;
 use printer::Printer;
 
 fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(report_panic));
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -40,6 +41,20 @@ fn main() -> ExitCode {
             ExitCode::from(failure.exit_code)
         }
     }
+}
+
+/// A panic is a defect of ours, said so in the form of every other error; those that a reader
+/// catches are counted where they happen.
+fn report_panic(info: &std::panic::PanicHookInfo<'_>) {
+    if apertis_dataset::catches_panics() {
+        return;
+    }
+    let payload = info.payload();
+    let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let place = info.location().map(ToString::to_string).unwrap_or_default();
+    let failure = Failure::new(format!("apertis met a defect of its own at {place}: {}", text.unwrap_or("no reason given").trim()))
+        .hint("this is no fault of your files; please report this line and the command that led to it");
+    Printer::new(false).failure(&failure);
 }
 
 fn run(arguments: Arguments, printer: &Printer) -> Result<ExitCode, Failure> {

@@ -31,6 +31,7 @@ pub(crate) fn open(recipe: &Recipe, home: &Home) -> Result<OpenModel, Failure> {
         resolved.adapter = Some(recipe.adapter.clone().into());
     }
     let machine = apertis_trainer::machine(recipe, settings::cores())?;
+    apertis_trainer::check_weights_fit(&resolved.folder, machine.dtype, settings::memory_limit_bytes())?;
     let options = LoadOptions { dtype: machine.dtype, checks_values: true };
     let (_, weights) = load_model(&resolved.folder, &machine.backend, &options)?;
     let (weights, adapter) = match &resolved.adapter {

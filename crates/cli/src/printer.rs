@@ -62,11 +62,9 @@ impl Printer {
     /// An error: a sentence and a hint.
     pub(crate) fn failure(&self, failure: &Failure) {
         eprintln!("error: {}", failure.message);
-        if let Some(hint) = &failure.hint {
-            eprintln!("hint: {hint}");
-        }
+        eprintln!("hint: {}", failure.advice());
         if self.is_json {
-            let error = serde_json::json!({ "error": { "code": failure.code, "message": failure.message, "hint": failure.hint } });
+            let error = serde_json::json!({ "error": { "code": failure.code, "message": failure.message, "hint": failure.advice() } });
             self.write(&error.to_string(), true);
         }
     }

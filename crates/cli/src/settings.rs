@@ -26,7 +26,10 @@ pub(crate) fn recipe(assignments: &[String]) -> Result<(Recipe, Given), Failure>
     for assignment in assignments {
         match assignment.strip_prefix("recipe=") {
             Some(path) => {
-                let text = std::fs::read_to_string(path).map_err(|error| Failure::usage(format!("recipe: {path}: {error}")))?;
+                let text = std::fs::read_to_string(path).map_err(|error| {
+                    Failure::usage(format!("recipe: {path}: {error}"))
+                        .hint("recipe= names a text file of settings; the recipes folder has two")
+                })?;
                 file = Some(text);
             }
             None => rest.push(assignment.as_str()),

@@ -18,11 +18,19 @@ pub enum TrainError {
     /// The tokenizer or its template.
     #[error(transparent)]
     Tokenizer(#[from] apertis_tokenizer::TokenizerError),
+    /// Ids that the model has no row for.
+    #[error("tokenizer: its largest id is {largest_id}, the model's vocabulary has {entries} entries")]
+    Vocabulary {
+        /// Of the tokenizer.
+        largest_id: u32,
+        /// Rows of the model's embedding.
+        entries: usize,
+    },
     /// Nothing is left to train on.
     #[error("data: {0}")]
     Empty(String),
     /// The plan does not fit.
-    #[error("memory: the run needs {needed_bytes} bytes, {limit_bytes} are available")]
+    #[error("memory: {:.1} GB are needed, {:.1} GB may be used", *needed_bytes as f64 / 1e9, *limit_bytes as f64 / 1e9)]
     MemoryPlan {
         /// What the smallest plan needs.
         needed_bytes: u64,
@@ -75,7 +83,8 @@ impl TrainError {
             TrainError::Model(ModelError::Backend(_)) | TrainError::Backend(_) => FailureCode::OutOfMemory,
             TrainError::Model(_) => FailureCode::ModelInvalid,
             TrainError::Data(_) => FailureCode::DataInvalid,
-            TrainError::Tokenizer(_) => FailureCode::TokenizerInvalid,
+            TrainError::Tokenizer(apertis_tokenizer::TokenizerError::Template { .. }) => FailureCode::TemplateInvalid,
+            TrainError::Vocabulary { .. } | TrainError::Tokenizer(_) => FailureCode::TokenizerInvalid,
             TrainError::Empty(_) => FailureCode::DataEmpty,
             TrainError::MemoryPlan { .. } => FailureCode::MemoryPlan,
             TrainError::Checkpoint(_) => FailureCode::CheckpointDamaged,

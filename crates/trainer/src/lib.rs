@@ -16,5 +16,5 @@ pub mod train;
 pub use error::TrainError;
 pub use learner::{Learner, LossSettings, StepOutcome};
 pub use optimizer::{OptimizerSettings, OptimizerState};
-pub use setup::{Machine, Surroundings, machine};
+pub use setup::{Machine, Surroundings, check_weights_fit, machine};
 pub use train::{Outcome, Seams, TrainRequest, train};

@@ -8,7 +8,7 @@ use apertis_domain::recipe::{InstructionSet as RecipeSet, Method, Precision, Rec
 use apertis_kernels::{Backend, Context, CpuBackend, Dtype, InstructionSet};
 use apertis_model::adapter::{self, AdapterSettings};
 use apertis_model::weights::{LoadOptions, ScratchShape, config_for_scratch, initialize, load_model};
-use apertis_model::{Adapter, ModelConfig, ModelWeights, Trainable, family};
+use apertis_model::{Adapter, ModelConfig, ModelSpec, ModelWeights, Trainable, family};
 use apertis_tokenizer::{ChatTemplate, Tokenizer, TrainOn, learn};
 
 use crate::error::TrainError;
@@ -96,11 +96,7 @@ pub fn parts(
 ) -> Result<Parts, TrainError> {
     let (tokenizer, (config, weights)) = tokenizer_and_base(recipe, surroundings, machine, resume)?;
     if tokenizer.largest_id() as usize >= weights.spec.vocabulary {
-        return Err(TrainError::Recipe(format!(
-            "tokenizer: its largest id is {}, the model's vocabulary has {} entries",
-            tokenizer.largest_id(),
-            weights.spec.vocabulary
-        )));
+        return Err(TrainError::Vocabulary { largest_id: tokenizer.largest_id(), entries: weights.spec.vocabulary });
     }
     let (weights, adapter, trainable) = trained(recipe, surroundings, weights)?;
     let context = weights.spec.context.max(2);
@@ -111,6 +107,26 @@ pub fn parts(
     let settings = data_settings(recipe, surroundings, max_length)?;
     let data = apertis_dataset::open(&settings, &tokenizer, &surroundings.cache_folder, progress)?;
     Ok(Parts { config, weights, adapter, trainable, tokenizer, data, max_length })
+}
+
+/// Refuses a model whose weights alone are more than the memory, before any of it is filled. A
+/// folder whose config cannot be read is left to the loading, which says what is wrong with it.
+///
+/// # Errors
+/// [`TrainError::MemoryPlan`].
+pub fn check_weights_fit(folder: &Path, dtype: Dtype, limit_bytes: u64) -> Result<(), TrainError> {
+    match ModelConfig::from_folder(folder).and_then(|config| family::map(&config)) {
+        Ok(spec) => check_spec_fits(&spec, dtype, limit_bytes),
+        Err(_) => Ok(()),
+    }
+}
+
+fn check_spec_fits(spec: &ModelSpec, dtype: Dtype, limit_bytes: u64) -> Result<(), TrainError> {
+    let needed_bytes = (spec.parameter_count() * dtype.size_bytes()) as u64;
+    match needed_bytes <= limit_bytes {
+        true => Ok(()),
+        false => Err(TrainError::MemoryPlan { needed_bytes, limit_bytes }),
+    }
 }
 
 /// A vocabulary and a model's weights have nothing to wait for in each other; from scratch the
@@ -126,13 +142,14 @@ fn tokenizer_and_base(
     let (tokenizer_folder, weights_folder) = match (recipe.method, resume) {
         (Method::Scratch, None) => {
             let tokenizer = Arc::new(learn_tokenizer(recipe)?);
-            let base = scratch(recipe, machine, &tokenizer)?;
+            let base = scratch(recipe, surroundings, machine, &tokenizer)?;
             return Ok((tokenizer, base));
         }
         (Method::Scratch, Some(checkpoint)) => (checkpoint, checkpoint),
         (Method::Lora, _) | (_, None) => (model_folder(surroundings)?, model_folder(surroundings)?),
         (_, Some(checkpoint)) => (model_folder(surroundings)?, checkpoint),
     };
+    check_weights_fit(weights_folder, machine.dtype, surroundings.memory_limit_bytes)?;
     std::thread::scope(|scope| {
         let reading = scope.spawn(|| read(tokenizer_folder));
         let base = load_model(weights_folder, &machine.backend, &options);
@@ -148,7 +165,12 @@ fn model_folder(surroundings: &Surroundings) -> Result<&Path, TrainError> {
         .ok_or_else(|| TrainError::Recipe("model: is missing; only method=scratch starts without one".to_string()))
 }
 
-fn scratch(recipe: &Recipe, machine: &Machine, tokenizer: &Tokenizer) -> Result<(ModelConfig, Arc<ModelWeights>), TrainError> {
+fn scratch(
+    recipe: &Recipe,
+    surroundings: &Surroundings,
+    machine: &Machine,
+    tokenizer: &Tokenizer,
+) -> Result<(ModelConfig, Arc<ModelWeights>), TrainError> {
     let shape = &recipe.shape;
     let config = config_for_scratch(&ScratchShape {
         family: shape.family.clone(),
@@ -164,6 +186,7 @@ fn scratch(recipe: &Recipe, machine: &Machine, tokenizer: &Tokenizer) -> Result<
         pad_id: tokenizer.pad_id(),
     })?;
     let spec = Arc::new(family::map(&config)?);
+    check_spec_fits(&spec, machine.dtype, surroundings.memory_limit_bytes)?;
     let weights = initialize(&spec, &machine.backend, machine.dtype, recipe.seed)?;
     Ok((config, weights))
 }

@@ -54,6 +54,10 @@ pub(crate) fn follow(
         let is_at_rest = matches!(state, RunState::Finished { .. } | RunState::Stopped | RunState::Failed { .. });
         if is_at_rest && (worker_ended || !owns_worker) {
             lines.end();
+            // What was there before is at rest; the worker of this command may not have begun.
+            if let (true, Some(message)) = (worker_ended && !matches!(state, RunState::Failed { .. }), last_error(folder)) {
+                return Err(Failure::new(message));
+            }
             return Ok(Ending::Reached(Box::new(watcher.record().clone()), state));
         }
         if worker_ended && state == RunState::Interrupted {
@@ -69,9 +73,7 @@ pub(crate) fn follow(
             }
         } else if worker_ended && !is_at_rest && state == RunState::Queued {
             lines.end();
-            let tail = std::fs::read_to_string(folder.worker_log()).unwrap_or_default();
-            let message = tail.lines().rev().find_map(|line| line.strip_prefix("error: ")).unwrap_or("the worker ended before it began");
-            return Err(Failure::new(message));
+            return Err(Failure::new(last_error(folder).unwrap_or_else(|| "the worker ended before it began".to_owned())));
         }
         let interrupts = interrupts::count();
         if interrupts > asked {
@@ -86,6 +88,13 @@ pub(crate) fn follow(
         }
         std::thread::sleep(LOOK_INTERVAL);
     }
+}
+
+/// What the last worker said it ended with.
+fn last_error(folder: &RunFolder) -> Option<String> {
+    let log = std::fs::read_to_string(folder.worker_log()).unwrap_or_default();
+    let attempt = log.lines().rev().take_while(|line| !line.starts_with("── attempt"));
+    attempt.into_iter().find_map(|line| line.strip_prefix("error: ")).map(str::to_owned)
 }
 
 struct Lines<'a> {
