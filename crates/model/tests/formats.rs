@@ -91,6 +91,24 @@ fn with_header(header: &str, data_bytes: usize) -> Vec<u8> {
     bytes
 }
 
+/// A header of 640 bytes was taken for a pickle: its length begins with the same two bytes.
+#[test]
+fn headers_as_long_as_another_format_s_first_bytes_are_read() {
+    for start in [[0x80, 0x02], *b"PK"] {
+        let folder = with_file("safetensors_f32", "model.safetensors", |bytes| {
+            let length = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")) as usize;
+            let wanted = (0..).map(|high| high << 16 | usize::from(u16::from_le_bytes(start))).find(|wanted| *wanted >= length);
+            let padding = wanted.expect("lengths grow") - length;
+            let mut longer = ((length + padding) as u64).to_le_bytes().to_vec();
+            longer.extend(&bytes[8..8 + length]);
+            longer.resize(longer.len() + padding, b' ');
+            longer.extend(&bytes[8 + length..]);
+            longer
+        });
+        load_model(folder.path(), &backend(), &OPTIONS).unwrap_or_else(|error| panic!("{start:?}: {error}"));
+    }
+}
+
 #[test]
 fn damaged_safetensors_are_one_sentence() {
     let check = |change: &dyn Fn(Vec<u8>) -> Vec<u8>, expected: &str| {

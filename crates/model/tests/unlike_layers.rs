@@ -32,8 +32,15 @@ fn targets(batch: &Batch, divisor: Option<f32>) -> Targets {
 
 /// Low-rank additions on every module, with numbers everywhere.
 fn adapter_on_everything(weights: &ModelWeights) -> Adapter {
-    let settings =
-        AdapterSettings { rank: 3, alpha: 4.0, dropout: 0.0, targets: vec!["all-linear".to_string()], use_rslora: false, use_dora: false };
+    let settings = AdapterSettings {
+        rank: 3,
+        alpha: 4.0,
+        dropout: 0.0,
+        targets: vec!["all-linear".to_string()],
+        use_rslora: false,
+        use_dora: false,
+        modules_to_save: Vec::new(),
+    };
     let adapter = adapter::create(weights, &settings, 3).expect("every layer has linear modules");
     let mut numbers = Numbers::new(9);
     for addition in &adapter.additions {

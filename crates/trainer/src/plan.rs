@@ -107,9 +107,10 @@ fn measure(request: &PlanRequest<'_>, optimizer: Optimizer, micro_batch_tokens: 
     let options = StepOptions { recompute, first_layer: trainable.first_layer, ..StepOptions::default() };
     let cost = decoder.plan_training(&[tokens], tokens, adapter, &options);
     let arena_bytes = cost.arena_bytes + ARENA_SLACK_BYTES;
-    let trained_base: usize = trainable.parameters.iter().map(|id| spec.parameter(*id).len()).sum();
-    let trained_adapter =
-        adapter.filter(|_| trainable.has_adapter).map_or(0, |adapter| adapter.additions.iter().map(|low| low.a.len() + low.b.len()).sum());
+    let is_replaced = |id| adapter.is_some_and(|adapter| adapter.replaced.contains_key(id));
+    let trained_base: usize = trainable.parameters.iter().filter(|id| !is_replaced(id)).map(|id| spec.parameter(*id).len()).sum();
+    // Additions, and the modules that are trained in full beside them: F32, without split masters.
+    let trained_adapter = adapter.filter(|_| trainable.has_adapter).map_or(0, Adapter::parameter_count);
     let splits_masters = decoder.weights().dtype == Dtype::Bf16;
     let part = |component: &str, bytes: u64| MemoryPart { component: component.to_string(), bytes };
     let optimizer_bytes = OptimizerState::planned_bytes(trained_base, splits_masters, optimizer)

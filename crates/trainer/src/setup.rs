@@ -232,6 +232,7 @@ pub fn adapter_settings(recipe: &Recipe) -> AdapterSettings {
         targets: recipe.lora.targets.clone(),
         use_rslora: recipe.lora.rslora,
         use_dora: recipe.lora.dora,
+        modules_to_save: recipe.lora.modules_to_save.clone(),
     }
 }
 

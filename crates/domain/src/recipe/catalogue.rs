@@ -217,6 +217,8 @@ catalogue! {
             "Multiply by alpha / √rank instead (rank-stabilised).";
         dora: bool = false, Adapter Expert, Switch, "",
             "Train the length of each output's weights apart from their direction (DoRA).";
+        modules_to_save: Vec<String> = Vec::new(), Adapter Expert, Kind::List(','), "",
+            "Modules trained in full beside the adapter and saved with it, such as embed_tokens,lm_head. A tied embedding and head are one, by either name.";
     }
 
     /// Shape of a new model (`model.*`), used by `method=scratch`.

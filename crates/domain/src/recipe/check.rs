@@ -26,6 +26,12 @@ impl Recipe {
         if !self.adapter.is_empty() && self.method != Method::Lora {
             return Err(conflict("an adapter is only trained by method=lora", "leave adapter out, or merge it first: apertis merge"));
         }
+        if !self.adapter.is_empty() && !self.lora.modules_to_save.is_empty() {
+            return Err(conflict(
+                "lora.modules_to_save belongs to a new adapter, but adapter names one to go on from",
+                "leave it out: what that adapter holds is trained on",
+            ));
+        }
         if self.epochs == 0.0 && self.max_steps == 0 && self.time_limit_minutes == 0.0 {
             return Err(conflict(
                 "epochs, max_steps and time_limit_minutes are all 0: nothing would be trained",

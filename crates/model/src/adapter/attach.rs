@@ -8,7 +8,7 @@ use apertis_kernels::{Dtype, Owned};
 
 use super::config::PeftConfig;
 use super::create::AdapterSettings;
-use super::names::{PREFIX, Stack, class_name, expert_channels, head_tensor_name, parameter_of};
+use super::names::{PREFIX, Stack, class_name, expert_channels, head_tensor_name, is_expert, parameter_of};
 use super::{Adapter, LowRank, LowRankSpec};
 use crate::decoder::ModelWeights;
 use crate::error::ModelError;
@@ -145,6 +145,9 @@ impl<'a> Reader<'a> {
     }
 
     fn plain(&self, name: &str, module: ModuleId, output_start: usize, output_count: usize) -> Result<LowRank, ModelError> {
+        if self.config.settings.use_dora && is_expert(&self.weights.spec, module) {
+            return Err(ModelError::adapter(format!("{name}: use_dora is not supported on experts")));
+        }
         let input_width = self.weights.spec.module(module).input_width;
         let (rank, columns, a) = self.matrix(name, "lora_A.weight")?;
         let (rows, inner, b) = self.matrix(name, "lora_B.weight")?;
@@ -235,7 +238,8 @@ impl<'a> Reader<'a> {
             let head_name = head_tensor_name(&spec);
             let mut take = |name: &str| saved.remove(name).map(|tensor| self.part(tensor, spec.parameter(spec.embedding), 0)).transpose();
             let embedding = take(&embedding_name)?;
-            let head = take(&class_name(&head_name))?;
+            // Older versions wrote the checkpoint's name.
+            let head = take(&class_name(&head_name))?.or(take(&head_name)?);
             let stays_tied = self.config.ensures_tying || embedding == head;
             let whole = spec.parameter(spec.embedding);
             match (embedding, head) {

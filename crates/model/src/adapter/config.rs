@@ -115,6 +115,7 @@ fn settings(config: &Value) -> Result<AdapterSettings, ModelError> {
         targets: words(&config["target_modules"]),
         use_rslora: config["use_rslora"].as_bool().unwrap_or(false),
         use_dora: config["use_dora"].as_bool().unwrap_or(false),
+        modules_to_save: words(&config["modules_to_save"]),
     })
 }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use apertis_kernels::{Dtype, MatrixView, Owned, ProductOptions, ProductTerm};
 
-use super::names::ends_with_words;
+use super::names::{class_name, ends_with_words, head_tensor_name, is_expert, is_parameter_target, module_of};
+use super::whole::{copies_of, parameters_of};
 use super::{Adapter, LowRankSpec};
 use crate::decoder::ModelWeights;
 use crate::error::ModelError;
@@ -26,6 +27,8 @@ pub struct AdapterSettings {
     pub use_rslora: bool,
     /// Learn lengths apart from directions. Liu et al. 2024.
     pub use_dora: bool,
+    /// Last words of modules trained in full and kept with the adapter.
+    pub modules_to_save: Vec<String>,
 }
 
 impl AdapterSettings {
@@ -36,15 +39,25 @@ impl AdapterSettings {
     }
 }
 
-/// Makes an adapter that changes nothing yet: `b` is zero, `a` uniform as PEFT has it.
+/// Makes an adapter that changes nothing yet: `b` is zero, `a` uniform as PEFT has it, and modules
+/// to save are copies of the base's. These get no low-rank addition beside.
 ///
 /// # Errors
-/// When a target names no module, or memory is short.
+/// When a target or module to save names no module, both name the same one, an option is not
+/// supported on a target, or memory is short.
 pub fn create(weights: &ModelWeights, settings: &AdapterSettings, seed: u64) -> Result<Adapter, ModelError> {
     let spec = &weights.spec;
-    let modules = targets(spec, &settings.targets)?;
-    if settings.use_dora && modules.iter().any(|module| is_expert(spec, *module)) {
-        return Err(ModelError::adapter("lora.dora: is not supported on experts; name other modules in lora.targets"));
+    let whole = parameters_of(spec, &settings.modules_to_save)?;
+    let mut modules = targets(spec, &settings.targets)?;
+    let is_whole = |module: &ModuleId| whole.contains(&spec.module(*module).weight);
+    if let (Some(module), false) = (modules.iter().find(|module| is_whole(module)), means_all(&settings.targets)) {
+        let name = &spec.module(*module).name;
+        let message = format!("lora.modules_to_save: {name} is in lora.targets too; a module is trained in full or gets an adapter");
+        return Err(ModelError::adapter(message));
+    }
+    modules.retain(|module| !is_whole(module));
+    if settings.use_dora {
+        check_dora(spec, &modules)?;
     }
     let specs = modules
         .into_iter()
@@ -62,7 +75,7 @@ pub fn create(weights: &ModelWeights, settings: &AdapterSettings, seed: u64) -> 
             }
         })
         .collect();
-    let adapter = Adapter::with_values(weights.backend(), spec, specs, |low, is_b| {
+    let mut adapter = Adapter::with_values(weights.backend(), spec, specs, |low, is_b| {
         if is_b {
             return vec![0.0; low.output_count * low.rank];
         }
@@ -76,7 +89,28 @@ pub fn create(weights: &ModelWeights, settings: &AdapterSettings, seed: u64) -> 
             weights.backend().write_f32(**magnitude, &row_lengths(weights, addition)?);
         }
     }
+    adapter.replaced = copies_of(weights, &whole)?;
     Ok(adapter)
+}
+
+/// Refuses modules that no saved adapter could hold learned lengths of.
+fn check_dora(spec: &ModelSpec, modules: &[ModuleId]) -> Result<(), ModelError> {
+    let refused = |module: &&ModuleId| is_expert(spec, **module) || is_parameter_target(spec, &class_name(&spec.module(**module).name));
+    match modules.iter().find(refused) {
+        None => Ok(()),
+        Some(module) => {
+            let name = &spec.module(*module).name;
+            let message = format!(
+                "lora.dora: is not supported on {name}: experts, and the gated channels of a model that has experts, take plain adapters; \
+                 name other modules in lora.targets, such as q_proj,v_proj"
+            );
+            Err(ModelError::adapter(message))
+        }
+    }
+}
+
+fn means_all(targets: &[String]) -> bool {
+    targets.iter().any(|word| word == "all-linear")
 }
 
 /// Lengths of the rows of `weight + scale · b · a`.
@@ -109,9 +143,11 @@ fn candidates(spec: &ModelSpec) -> Vec<ModuleId> {
 
 fn targets(spec: &ModelSpec, wanted: &[String]) -> Result<Vec<ModuleId>, ModelError> {
     let all = candidates(spec);
-    if wanted.iter().any(|word| word == "all-linear") {
+    if means_all(wanted) {
         return Ok(all);
     }
+    let head_name = head_tensor_name(spec);
+    let tables = [spec.parameter(spec.embedding).name().to_string(), class_name(&head_name), head_name];
     let mut by_word: BTreeMap<&str, Vec<ModuleId>> = BTreeMap::new();
     for module in &all {
         let name = &spec.module(*module).name;
@@ -120,6 +156,10 @@ fn targets(spec: &ModelSpec, wanted: &[String]) -> Result<Vec<ModuleId>, ModelEr
     let mut chosen = Vec::new();
     for word in wanted {
         let matching: Vec<ModuleId> = all.iter().copied().filter(|module| ends_with_words(&spec.module(*module).name, word)).collect();
+        if tables.iter().any(|table| ends_with_words(module_of(table), word)) {
+            let message = format!("lora.targets: {word} is trained in full, not by an adapter; name it in lora.modules_to_save");
+            return Err(ModelError::adapter(message));
+        }
         if matching.is_empty() {
             let names: Vec<&str> = by_word.keys().copied().collect();
             return Err(ModelError::adapter(format!("lora.targets: no module is called {word:?}; this model has {}", names.join(", "))));
@@ -129,11 +169,4 @@ fn targets(spec: &ModelSpec, wanted: &[String]) -> Result<Vec<ModuleId>, ModelEr
     chosen.sort();
     chosen.dedup();
     Ok(chosen)
-}
-
-fn is_expert(spec: &ModelSpec, module: ModuleId) -> bool {
-    spec.layers.iter().any(|layer| match &layer.channel {
-        ChannelSpec::Experts(experts) => experts.experts.iter().any(|(input, output)| *input == module || *output == module),
-        _ => false,
-    })
 }

@@ -6,6 +6,7 @@ mod create;
 mod merge;
 mod names;
 mod save;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

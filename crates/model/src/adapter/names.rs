@@ -6,8 +6,11 @@ use crate::spec::{ChannelSpec, ExpertsSpec, ModelSpec, ModuleId, ParameterId};
 pub(super) const PREFIX: &str = "base_model.model.";
 
 /// The class's name of a checkpoint's module or tensor. They differ where a text model is nested
-/// in a larger one, and for Mixtral's router.
+/// in a larger one, for Mixtral's router, and for NeoX's head.
 pub(super) fn class_name(name: &str) -> String {
+    if let Some(rest) = name.strip_prefix("embed_out") {
+        return format!("lm_head{rest}");
+    }
     if let Some(rest) = name.strip_prefix("language_model.") {
         return match rest.strip_prefix("model.") {
             Some(inner) => format!("model.language_model.{inner}"),
@@ -41,6 +44,23 @@ pub(super) fn head_tensor_name(spec: &ModelSpec) -> String {
     name.to_string()
 }
 
+/// The module that a tensor belongs to.
+pub(super) fn module_of(tensor_name: &str) -> &str {
+    tensor_name.rsplit_once('.').map_or(tensor_name, |(module, _)| module)
+}
+
+/// Beside experts PEFT takes these names for the experts' own, and routers are no linear modules;
+/// as parameters they mean what they say.
+pub(super) fn is_parameter_target(spec: &ModelSpec, name: &str) -> bool {
+    let is_expert = name.contains(".experts.");
+    expert_channels(spec).next().is_some() && !is_expert && matches!(last_words(name, 1), "gate" | "gate_proj" | "up_proj" | "down_proj")
+}
+
+/// Whether a module is one of a channel's experts, gate-and-up or down.
+pub(super) fn is_expert(spec: &ModelSpec, module: ModuleId) -> bool {
+    expert_channels(spec).any(|channel| channel.experts.iter().any(|(input, output)| *input == module || *output == module))
+}
+
 /// Channels of experts, first layer to last.
 pub(super) fn expert_channels(spec: &ModelSpec) -> impl Iterator<Item = &ExpertsSpec> {
     spec.layers.iter().filter_map(|layer| match &layer.channel {
@@ -68,7 +88,7 @@ impl Stack {
 
     /// The module that holds the parameter.
     pub(super) fn module_name(&self) -> &str {
-        self.name.rsplit_once('.').map_or(&self.name, |(module, _)| module)
+        module_of(&self.name)
     }
 }
 

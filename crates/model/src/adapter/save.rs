@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::config::FILE as CONFIG;
 use super::create::AdapterSettings;
-use super::names::{PREFIX, Stack, class_name, expert_channels, head_tensor_name, last_words};
+use super::names::{PREFIX, Stack, class_name, expert_channels, head_tensor_name, is_parameter_target, last_words, module_of};
 use super::{Adapter, LowRank};
 use crate::decoder::ModelWeights;
 use crate::error::ModelError;
@@ -55,7 +55,6 @@ struct Layout<'a> {
     saved: BTreeSet<String>,
     ranks: Map<String, Value>,
     alphas: Map<String, Value>,
-    has_stacks: bool,
     stays_tied: bool,
 }
 
@@ -71,7 +70,6 @@ impl<'a> Layout<'a> {
             saved: BTreeSet::new(),
             ranks: Map::new(),
             alphas: Map::new(),
-            has_stacks: false,
             stays_tied: false,
         };
         let mut in_stacks: BTreeSet<ModuleId> = BTreeSet::new();
@@ -129,7 +127,6 @@ impl<'a> Layout<'a> {
         self.tensors.push((format!("{PREFIX}{module_name}.lora_A.weight"), vec![all_ranks, first.input_width], a));
         self.tensors.push((format!("{PREFIX}{module_name}.lora_B.weight"), vec![first.output_count, all_ranks], b));
         self.parameters.insert(stack.name.clone());
-        self.has_stacks = true;
         self.add_patterns(&stack.name, additions[0]);
     }
 
@@ -184,8 +181,12 @@ impl<'a> Layout<'a> {
             self.tensors.push((format!("{PREFIX}{name}"), shape, source));
         }
         if self.spec.is_tied() && id == self.spec.embedding {
-            self.stays_tied = true;
             let name = class_name(&head_tensor_name(self.spec));
+            // PEFT ties modules of this name alone; others it takes as two that are equal.
+            self.stays_tied = last_words(module_of(self.spec.parameter(id).name()), 1) == "embed_tokens";
+            if !self.stays_tied {
+                self.saved.insert(module_of(&name).to_string());
+            }
             self.tensors.push((format!("{PREFIX}{name}"), vec![parameter.rows, parameter.columns], Source::Rows(vec![tensor])));
         }
     }
@@ -206,8 +207,8 @@ impl<'a> Layout<'a> {
             "base_model_name_or_path": base_name,
             "r": self.settings.rank,
             "lora_alpha": number(self.settings.alpha),
-            // PEFT refuses dropout on experts' parameters.
-            "lora_dropout": number(if self.has_stacks { 0.0 } else { self.settings.dropout }),
+            // PEFT refuses dropout on parameters.
+            "lora_dropout": number(if self.parameters.is_empty() { self.settings.dropout } else { 0.0 }),
             "target_modules": shortened(&self.modules, &modules, 1),
             "target_parameters": some(shortened(&self.parameters, &parameters, 3)),
             "rank_pattern": self.ranks,
@@ -231,10 +232,6 @@ fn number(value: f32) -> Value {
     json!(value.to_string().parse::<f64>().unwrap_or(f64::from(value)))
 }
 
-fn module_of(tensor_name: &str) -> &str {
-    tensor_name.rsplit_once('.').map_or(tensor_name, |(module, _)| module)
-}
-
 /// Names that an addition is written under, with first row and rows: a fused expert's rows have
 /// names of their own, which then share `a`.
 fn written_ranges(spec: &ModelSpec, addition: &LowRank) -> Vec<(String, usize, usize)> {
@@ -245,13 +242,6 @@ fn written_ranges(spec: &ModelSpec, addition: &LowRank) -> Vec<(String, usize, u
     }
     let is_inside = |range: &&crate::spec::NamedRange| range.start >= start && range.start + range.count <= start + count;
     module.named_ranges.iter().filter(is_inside).map(|range| (range.name.clone(), range.start - start, range.count)).collect()
-}
-
-/// Beside experts PEFT takes these names for the experts' own, and routers are no linear modules;
-/// as parameters they mean what they say.
-fn is_parameter_target(spec: &ModelSpec, name: &str) -> bool {
-    let is_expert = name.contains(".experts.");
-    expert_channels(spec).next().is_some() && !is_expert && matches!(last_words(name, 1), "gate" | "gate_proj" | "up_proj" | "down_proj")
 }
 
 /// The class's names of everything that a target could mean.

@@ -189,11 +189,14 @@ impl From<StoredDtype> for Option<Dtype> {
 }
 
 /// Whether a file begins as PyTorch's do: a zip, or a pickle. The content decides, not the ending.
+///
+/// Safetensors begin with the length of their JSON, whose first two bytes can be those of either.
 fn is_torch(path: &Path) -> Result<bool, ModelError> {
-    let mut start = [0; 2];
-    let mut file = std::fs::File::open(path).map_err(ModelError::io(path))?;
-    let count = file.read(&mut start).map_err(ModelError::io(path))?;
-    Ok(count == 2 && (start == *b"PK" || start == [0x80, 0x02]))
+    let mut start = Vec::new();
+    let file = std::fs::File::open(path).map_err(ModelError::io(path))?;
+    file.take(9).read_to_end(&mut start).map_err(ModelError::io(path))?;
+    let is_safetensors = matches!(start[..], [_, _, _, _, 0, 0, 0, 0, b'{']);
+    Ok(!is_safetensors && (start.starts_with(b"PK") || start.starts_with(&[0x80, 0x02])))
 }
 
 /// The files that an index names, each once.
