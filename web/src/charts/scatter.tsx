@@ -14,7 +14,7 @@ interface ScatterProps {
 }
 
 const HEIGHT = 420
-const EDGE = { left: 64, right: 24, top: 16, bottom: 40 }
+const EDGE = { left: 64, right: 24, top: 28, bottom: 56 }
 
 const text = (value: number | string | null | undefined): string => (typeof value === 'number' ? significant(value) : (value ?? '–'))
 
@@ -39,10 +39,10 @@ export function Scatter({ x, y, runs, lit, onLight, onOpen }: ScatterProps) {
               {middleCut(tick.text, 18)}
             </text>
           ))}
-          <text x={width / 2} y={HEIGHT - 6} textAnchor="middle" fill="var(--text)">
+          <text x={width / 2} y={HEIGHT - 16} textAnchor="middle" fill="var(--text)">
             {x.name}
           </text>
-          <text x={EDGE.left} y={EDGE.top - 3} fill="var(--text)">
+          <text x={EDGE.left} y={EDGE.top - 8} fill="var(--text)">
             {y.name}
           </text>
           {runs.map((run, index) => {

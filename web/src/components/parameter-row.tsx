@@ -78,6 +78,7 @@ export function NumberRow({ name, label, value, unit, min, max, isInteger, isLog
           isInteger={isInteger}
           isLogarithmic={isLogarithmic}
           isDisabled={isDisabled}
+          className={Number.isFinite(number) ? undefined : 'opacity-40'}
           onChange={(next) => onChange(String(Math.abs(next) < 1e-3 && next !== 0 ? next.toExponential().replace('e+', 'e') : next))}
         />
       )}

@@ -14,7 +14,7 @@ export default function LoginPage({ session }: { session: Session }) {
         <LoginForm />
       </section>
       <p className="max-w-md text-small text-quiet">
-        A key is made on the computer that runs the server, with <code>apertis keys create</code>, or opened there under System, “Open on your phone”.
+        A key is made on the computer that runs the server, with <code>apertis keys create</code> or in the studio under System, Keys.
       </p>
       {session.is_plain && (
         <p className="flex max-w-md items-center gap-2 text-small text-warn">

@@ -42,7 +42,7 @@ export class LiveMetrics {
     this.series.clear()
     for (const series of metrics.series) this.series.set(series.name, structuredClone(series))
     this.marks = [...metrics.marks]
-    this.tellSoon()
+    this.tell()
   }
 
   /** Replaces single series: those of the machine. */
@@ -131,9 +131,13 @@ export class LiveMetrics {
         document.addEventListener('visibilitychange', () => this.tellSoon(), { once: true })
         return
       }
-      this.version += 1
-      for (const listener of this.listeners) listener()
+      this.tell()
     }, REDRAW_MS)
+  }
+
+  private tell(): void {
+    this.version += 1
+    for (const listener of this.listeners) listener()
   }
 }
 

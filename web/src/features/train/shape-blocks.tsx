@@ -39,8 +39,8 @@ export function ShapeBlocks({ shape }: { shape: Shape }) {
         <Block wide={wide} text={`vocabulary ${short(shape.vocabulary)} × ${shape.width}`} />
         {Array.from({ length: drawn }, (_, layer) => (
           <div key={layer} className="flex gap-1" style={{ width: `${wide}%` }}>
-            <div className="h-5 grow overflow-hidden rounded-sm border bg-page text-center text-quiet">{layer === 0 ? `attention, ${shape.heads} heads` : ''}</div>
-            <div className="h-5 grow-2 overflow-hidden rounded-sm border bg-raised text-center text-quiet">{layer === 0 ? `feed-forward ${short(shape.hidden)}` : ''}</div>
+            <div className="h-5 min-w-0 grow basis-0 overflow-hidden rounded-sm border bg-page text-center text-quiet">{layer === 0 ? `attention, ${shape.heads} heads` : ''}</div>
+            <div className="h-5 min-w-0 grow-2 basis-0 overflow-hidden rounded-sm border bg-raised text-center text-quiet">{layer === 0 ? `feed-forward ${short(shape.hidden)}` : ''}</div>
           </div>
         ))}
         {shape.layers > drawn && <span className="text-quiet">and {shape.layers - drawn} more</span>}

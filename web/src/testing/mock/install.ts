@@ -29,7 +29,7 @@ export function transportOf(server: MockServer): Transport {
   }
 }
 
-/** Options come from the address: `?mock=runs:10000,still,key,first,slow`. */
+/** Options come from the address: `?mock=runs:10000,still,key,first,slow,million`. */
 export function installMock(search = location.search): void {
   const words = (new URLSearchParams(search).get('mock') ?? sessionStorage.getItem('mock') ?? '').split(',')
   sessionStorage.setItem('mock', words.join(','))
@@ -38,6 +38,8 @@ export function installMock(search = location.search): void {
   if (many) options.runs = Number(many.slice(5))
   if (words.includes('first')) options.runs = 0
   const server = new MockServer(options)
+  // A run of a million steps, to see what drawing takes.
+  if (words.includes('million')) Object.assign(server.runs[0]!.shape, { steps: 990_000, total: 1_000_000, evalEvery: 10_000 })
   globalThis.fetch = fetchOf(server, words.includes('slow') ? 2000 : 0)
   setTransport(() => Promise.resolve(transportOf(server)))
   if (!words.includes('still')) setInterval(() => server.tick(), 250)
