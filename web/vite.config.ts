@@ -14,5 +14,6 @@ export default defineConfig({
       '/socket.io': { target: 'http://127.0.0.1:8420', ws: true },
     },
   },
-  test: { environment: 'jsdom', include: ['src/**/*.test.{ts,tsx}'], setupFiles: ['src/testing/setup.ts'] },
+  // Whole pages are drawn in some tests; a busy machine takes its time.
+  test: { environment: 'jsdom', testTimeout: 20_000, maxWorkers: 2, include: ['src/**/*.test.{ts,tsx}'], setupFiles: ['src/testing/setup.ts'] },
 })
