@@ -132,5 +132,5 @@ async fn machine_samples_are_curves() {
     let names: Vec<&str> = curves.iter().map(|curve| curve.name.as_str()).collect();
     assert_eq!(names, ["cores_percent_0", "cores_percent_1", "gpus_0_watts"]);
     assert_eq!((&curves[1].mean[..], &curves[1].elapsed_ms[..]), (&[Some(1.0), Some(2.0), Some(3.0)][..], &[1000, 2000, 3000][..]));
-    assert_eq!(mirror.follow(&storage, &facts(&folder)).await.unwrap().mirrored.is_changed, false);
+    assert!(!mirror.follow(&storage, &facts(&folder)).await.unwrap().mirrored.is_changed);
 }

@@ -88,10 +88,8 @@ impl Fold {
             }
             EventKind::ScheduleReplanned(replanned) => self.total_steps = replanned.total_steps,
             EventKind::StepFinished(step) => self.apply_step(event, step),
-            EventKind::Evaluated(evaluated) if evaluated.loss.is_finite() => {
-                if self.best.is_none_or(|best| evaluated.loss < best.loss) {
-                    self.best = Some(Best { loss: evaluated.loss, step: event.step });
-                }
+            EventKind::Evaluated(evaluated) if evaluated.loss.is_finite() && self.best.is_none_or(|best| evaluated.loss < best.loss) => {
+                self.best = Some(Best { loss: evaluated.loss, step: event.step });
             }
             EventKind::MemoryMeasured(memory) => details.memory = Some(memory.clone()),
             EventKind::RunFinished(finished) => details.finished = Some(finished.clone()),
