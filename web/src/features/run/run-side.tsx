@@ -80,13 +80,14 @@ function Controls({ run }: { run: Run }) {
   const command = useRunCommand(run.row.id)
   const isReached = useReached()
   const isOff = !isReached || command.isPending
+  const can = (action: string) => run.can.includes(action)
   const failure = command.error ? failureText(command.error) : null
   const [rate, setRate] = useState('')
   const [interval, setInterval] = useState('')
   return (
     <SideGroup title="Controls">
       <div className="flex flex-col gap-2">
-        <form
+        {can('set_learning_rate') && (<form
           className="flex items-center gap-2"
           onSubmit={(event) => {
             event.preventDefault()
@@ -98,8 +99,8 @@ function Controls({ run }: { run: Run }) {
           <Button type="submit" isSmall disabled={isOff || !(Number(rate) > 0)}>
             Set
           </Button>
-        </form>
-        <form
+        </form>)}
+        {can('set_eval_steps') && (<form
           className="flex items-center gap-2"
           onSubmit={(event) => {
             event.preventDefault()
@@ -111,17 +112,23 @@ function Controls({ run }: { run: Run }) {
           <Button type="submit" isSmall disabled={isOff || !(Number(interval) >= 1)}>
             Set
           </Button>
-        </form>
+        </form>)}
         <div className="flex flex-wrap gap-2 pt-1">
+          {can('evaluate_now') && (
           <Button isSmall disabled={isOff} onClick={() => command.mutate({ action: 'evaluate_now' })}>
             Evaluate now
           </Button>
+          )}
+          {can('save_now') && (
           <Button isSmall disabled={isOff} onClick={() => command.mutate({ action: 'save_now' })}>
             Save now
           </Button>
+          )}
+          {can('extend') && (
           <Button isSmall disabled={isOff} onClick={() => command.mutate({ action: 'extend', epochs: plannedEpochs(run) + 1, max_steps: 0 })}>
             One epoch more
           </Button>
+          )}
         </div>
         <p className="min-h-4 text-small text-quiet" role="status">
           {failure ? <span className="text-bad">{`${failure.message} ${failure.hint}`}</span> : (command.data?.message ?? 'The rest of the schedule is planned again from the next step.')}

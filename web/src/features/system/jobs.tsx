@@ -1,6 +1,6 @@
 // Long work of the server, with its progress; what broke off can be run again.
 import { useQuery, useQueryClient } from '@tanstack/react-query'
-import { cancelJob, useStartJob } from '@/api/actions'
+import { cancelJob } from '@/api/actions'
 import { post } from '@/api/client'
 import { jobsQuery } from '@/api/queries'
 import type { Job } from '@/api/types'
@@ -13,7 +13,6 @@ import { Part } from './part'
 export function Jobs() {
   const client = useQueryClient()
   const { data: jobs } = useQuery(jobsQuery())
-  const start = useStartJob()
   useLiveJobs(jobs)
   const refresh = () => void client.invalidateQueries({ queryKey: ['jobs'] })
   return (
@@ -50,10 +49,7 @@ export function Jobs() {
           </li>
         ))}
       </ul>
-      {jobs?.items.length === 0 && <p className="text-quiet">Nothing runs. Uploads, measurements, merges and reindexing are shown here.</p>}
-      <Button isSmall className="mt-3" disabled={start.isPending} onClick={() => start.mutate({ kind: 'reindex' })}>
-        Fill the index again from the folders
-      </Button>
+      {jobs?.items.length === 0 && <p className="text-quiet">Nothing runs. Uploads, measurements and merges are shown here.</p>}
     </Part>
   )
 }

@@ -130,7 +130,7 @@ function Preview({ preview }: { preview: DataPreview }) {
   return (
     <>
       <p className="mb-2 text-quiet">
-        {count(preview.rows)} rows, recognised as {preview.format}
+        {typeof preview.rows === 'number' ? `${count(preview.rows)} rows` : 'Rows are being counted'}, recognised as {preview.format}
       </p>
       {preview.reasons.map((reason) => (
         <div key={reason.code} className="mb-2">
