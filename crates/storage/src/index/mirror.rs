@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 
 use apertis_domain::event::{Evaluated, StepFinished};
 use apertis_domain::history::supersedes_after;
-use apertis_domain::{Event, EventKind, LockFacts};
+use apertis_domain::{Event, EventKind};
 use sqlx::{AnyConnection, Row};
 
 use super::events::{self, EventQuery};
 use super::fold::{Best, Fold, Recent};
-use super::rows::{RunFacts, RunRow, read_row, write_run, write_tags};
+use super::parts::{LogLine, LogPart, LogPlace, Mirrored, RunParts, SamplePart};
+use super::rows::{read_row, write_run, write_tags};
 use crate::error::{During, from_json, to_json};
 use crate::points::{self, EVALUATIONS, Place, Points, STEPS, SYSTEM, Track, TrackKey};
 use crate::{Storage, StorageError};
@@ -36,85 +37,6 @@ const TABLES: &[(&str, &str)] = &[
     ("index_tracks", "DELETE FROM index_tracks WHERE run = $1"),
     ("index_chunks", "DELETE FROM index_chunks WHERE run = $1"),
 ];
-
-/// How far a file was read.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LogPlace {
-    /// Bytes.
-    pub offset: u64,
-    /// BLAKE3 of the file's first line; empty before there is one. Another one is another file.
-    pub first_line: String,
-}
-
-/// A line of a log.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LogLine {
-    /// Byte at which it begins.
-    pub offset: u64,
-    /// What it says.
-    pub event: Event,
-}
-
-/// New lines of a log.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct LogPart {
-    /// Where they begin: where the index ends, or the beginning, to read everything again.
-    pub from: LogPlace,
-    /// Where they end.
-    pub to: LogPlace,
-    /// The lines.
-    pub lines: Vec<LogLine>,
-    /// Lines between that are no events.
-    pub bad_lines: u64,
-}
-
-/// A sample of the machine.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Sample {
-    /// Steps done.
-    pub step: u64,
-    /// Real tokens trained on.
-    pub tokens: u64,
-    /// Working time.
-    pub elapsed_ms: u64,
-    /// Passes through the data.
-    pub epoch: f32,
-    /// What was measured: cpu_percent, process_bytes, …
-    pub values: Vec<(String, f32)>,
-}
-
-/// New machine samples.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct SamplePart {
-    /// Where they begin: where the index ends, or the beginning, to read everything again.
-    pub from: LogPlace,
-    /// Where they end.
-    pub to: LogPlace,
-    /// The samples.
-    pub samples: Vec<Sample>,
-}
-
-/// What is known anew of a run.
-#[derive(Debug, Clone, Default)]
-pub struct RunParts {
-    /// What is not in its log.
-    pub facts: RunFacts,
-    /// What the file system says about its worker; together with the log its state.
-    pub lock: LockFacts,
-    /// New lines of its log.
-    pub log: Option<LogPart>,
-    /// New machine samples.
-    pub samples: Option<SamplePart>,
-}
-
-/// What came of it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Mirrored {
-    /// The run's row.
-    pub row: RunRow,
-    /// Whether the row is another than before.
-    pub is_changed: bool,
-}
 
 impl Storage {
     /// Takes in what is new of a run, in one transaction.

@@ -6,12 +6,13 @@ mod events;
 mod fold;
 mod list;
 mod mirror;
+mod parts;
 mod rows;
 mod shelf;
 
 pub use events::{EventQuery, LinePlace, Mark, StoredEvent};
 pub use list::{RunOrder, RunPage, RunQuery, RunSort};
-pub use mirror::{LogLine, LogPart, LogPlace, Mirrored, RunParts, Sample, SamplePart};
+pub use parts::{LogLine, LogPart, LogPlace, Mirrored, RunParts, Sample, SamplePart};
 pub use rows::{IndexedRun, RunDetails, RunFacts, RunRow, RunStatus};
 pub use shelf::{ShelfCard, ShelfKind};
 
