@@ -1,7 +1,7 @@
 //! `cargo xtask deny [--advisories]`: licences, sources and bans of everything that is built in.
 //!
 //! The tool is looked for, and otherwise installed under `target/tools`; a check that cannot run
-//! is a failure, never a silent pass. Decision 0040 says why it is installed this way.
+//! is a failure, never a silent pass. Decision 0041 says why it is installed this way.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
