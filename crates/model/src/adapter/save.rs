@@ -16,7 +16,7 @@ use super::{Adapter, LowRank};
 use crate::decoder::ModelWeights;
 use crate::error::ModelError;
 use crate::spec::{ModelSpec, ModuleId, ParameterId};
-use crate::weights::write;
+use crate::weights::write_tensors;
 
 const WEIGHTS: &str = "adapter_model.safetensors";
 
@@ -38,7 +38,7 @@ pub fn save(
     let config = layout.config(base_name);
     let backend: &dyn Backend = &**weights.backend();
     let views = layout.tensors.into_iter().map(|(name, shape, source)| (name, AdapterView { backend, shape, source })).collect();
-    write(&folder.join(WEIGHTS), views, Some(HashMap::from([("format".to_string(), "pt".to_string())])))?;
+    write_tensors(&folder.join(WEIGHTS), views, Some(HashMap::from([("format".to_string(), "pt".to_string())])))?;
     let path = folder.join(CONFIG);
     let text = serde_json::to_string_pretty(&config).map_err(|error| ModelError::adapter(error.to_string()))?;
     std::fs::write(&path, text).map_err(ModelError::io(&path))

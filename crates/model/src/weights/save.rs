@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fs::{File, Permissions};
 use std::path::Path;
 
 use apertis_kernels::{Backend, Dtype, Tensor};
@@ -80,7 +81,7 @@ fn write_shards(folder: &Path, views: Vec<(String, PieceView<'_>)>) -> Result<()
     let total: usize = views.iter().map(|(_, view)| view.data_len()).sum();
     let metadata = || Some(HashMap::from([("format".to_string(), "pt".to_string())]));
     if total <= SHARD_BYTES {
-        return write(&folder.join("model.safetensors"), views, metadata());
+        return write_tensors(&folder.join("model.safetensors"), views, metadata());
     }
     let mut shards: Vec<Vec<(String, PieceView<'_>)>> = vec![Vec::new()];
     let mut room = SHARD_BYTES;
@@ -99,18 +100,35 @@ fn write_shards(folder: &Path, views: Vec<(String, PieceView<'_>)>) -> Result<()
     for (index, shard) in shards.into_iter().enumerate() {
         let name = format!("model-{:05}-of-{count:05}.safetensors", index + 1);
         map.extend(shard.iter().map(|(tensor, _)| (tensor.clone(), json!(name))));
-        write(&folder.join(&name), shard, metadata())?;
+        write_tensors(&folder.join(&name), shard, metadata())?;
     }
     let index = json!({ "metadata": { "total_size": total }, "weight_map": map });
     let path = folder.join("model.safetensors.index.json");
     std::fs::write(&path, index.to_string()).map_err(ModelError::io(&path))
 }
 
-pub(crate) fn write<V: View>(path: &Path, views: Vec<(String, V)>, metadata: Option<HashMap<String, String>>) -> Result<(), ModelError> {
+/// Writes tensors into a safetensors file, one after the other. What was at that path before
+/// stays until the new file is whole.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_tensors<V: View>(path: &Path, views: Vec<(String, V)>, metadata: Option<HashMap<String, String>>) -> Result<(), ModelError> {
+    let permissions = new_file_permissions(path).map_err(ModelError::io(path))?;
     safetensors::serialize_to_file(views, metadata, path).map_err(|error| match error {
         safetensors::SafeTensorError::IoError(source) => ModelError::Io { path: path.to_path_buf(), source },
         other => ModelError::weights(path, other.to_string()),
-    })
+    })?;
+    std::fs::set_permissions(path, permissions).map_err(ModelError::io(path))
+}
+
+/// Who may read a new file in that place. The library writes into a temporary file, which it
+/// makes for the owner alone, and renames it.
+fn new_file_permissions(path: &Path) -> std::io::Result<Permissions> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".permissions");
+    let permissions = File::create(&beside)?.metadata()?.permissions();
+    std::fs::remove_file(&beside)?;
+    Ok(permissions)
 }
 
 /// A tensor of the checkpoint, read from the device when it is written.
@@ -153,5 +171,25 @@ impl View for PieceView<'_> {
 
     fn data_len(&self) -> usize {
         self.piece.len() * self.tensor.dtype.size_bytes()
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn weights_may_be_read_by_whom_other_new_files_may() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mode = |path: &Path| std::fs::metadata(path).expect("it was written").permissions().mode() & 0o777;
+        let (plain, weights) = (folder.path().join("plain"), folder.path().join("model.safetensors"));
+        std::fs::write(&plain, "").expect("room");
+        let data = [0u8; 8];
+        let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![2], &data).expect("eight bytes");
+        write_tensors(&weights, vec![("x".to_string(), view)], None).expect("room");
+        assert_eq!(mode(&weights), mode(&plain));
+        assert_eq!(std::fs::read_dir(folder.path()).expect("it is there").count(), 2, "nothing else stays");
     }
 }
