@@ -33,8 +33,10 @@ pub(crate) fn source(recipe: &Recipe, home: &Home) -> Result<DataSource, Failure
     let surroundings = settings::surroundings(recipe, home)?;
     let (tokenizer, longest, unit) = match &surroundings.model_folder {
         Some(folder) => {
-            let context = family::map(&ModelConfig::from_folder(folder)?)?.context;
-            (Tokenizer::from_folder(folder)?, context.clamp(2, MAX_LENGTH), "tokens")
+            let spec = family::map(&ModelConfig::from_folder(folder)?)?;
+            let tokenizer = Tokenizer::from_folder(folder)?;
+            apertis_trainer::check_vocabulary(&tokenizer, &spec)?;
+            (tokenizer, spec.context.clamp(2, MAX_LENGTH), "tokens")
         }
         None => (bytes_tokenizer()?, MAX_BYTES, "bytes"),
     };

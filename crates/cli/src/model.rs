@@ -49,12 +49,7 @@ impl OpenModel {
     /// The tokenizer beside the model.
     pub(crate) fn tokenizer(&self) -> Result<Arc<Tokenizer>, Failure> {
         let tokenizer = Tokenizer::from_folder(&self.resolved.folder)?;
-        let vocabulary = self.decoder.spec().vocabulary;
-        if tokenizer.largest_id() as usize >= vocabulary {
-            let message =
-                format!("tokenizer: its largest id is {}, the model's vocabulary has {vocabulary} entries", tokenizer.largest_id());
-            return Err(Failure::new(message).hint("Take tokenizer.json from the same place as the weights."));
-        }
+        apertis_trainer::check_vocabulary(&tokenizer, self.decoder.spec())?;
         Ok(tokenizer.shared())
     }
 }

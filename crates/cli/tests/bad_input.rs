@@ -106,6 +106,9 @@ fn models_that_cannot_be_used() {
         check(&home, &["run", folder, "hello"], expected);
         check(&home, &["train", &format!("model={folder}"), &format!("data={data}"), "max_steps=1", "threads=1"], expected);
     }
+    for verb in ["tokens", "data"] {
+        check(&home, &[verb, &format!("model={ids}"), &format!("data={data}")], "largest id is 4095");
+    }
     check(&home, &["run", "god", "hello"], "did you mean `good`");
     check(&home, &["eval", "model=good", "data=/nowhere.jsonl"], "/nowhere.jsonl");
 }
@@ -239,8 +242,9 @@ fn a_full_disk_is_said_and_the_last_checkpoint_stays_good() {
     // With room again the run is as it was.
     drop(filler);
     std::fs::remove_file(disk.folder.join("filler")).expect("gone");
-    let third = home.call_at(&there, &["train", "resume=full"]);
+    let third = home.call_at(&there, &["train", "resume=full", "max_steps=40", "--json"]);
     assert_eq!(third.code, 0, "{}", third.stderr);
+    assert_eq!(third.json()["steps"], 40, "the same command again does what it says: {}", third.stderr);
 }
 
 #[cfg(target_os = "linux")]

@@ -4,12 +4,7 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
-
-use support::{Home, text, tiny, words};
-
-/// A tiny run that takes longer than this hangs.
-const LIMIT: Duration = Duration::from_secs(120);
+use support::{Home, kill_at, text, tiny, wait, words};
 
 #[test]
 fn a_run_from_scratch_finishes_and_can_be_used() {
@@ -121,6 +116,28 @@ fn a_finished_run_is_extended() {
 }
 
 #[test]
+fn less_than_what_is_done_is_refused_and_changes_nothing() {
+    let home = Home::new();
+    let data = home.write("book.txt", text());
+    home.json(&words(&tiny(&data, 40), &["--name", "done"]));
+    let recipe = || std::fs::read_to_string(home.run("done").join("recipe.toml")).expect("a run has a recipe");
+    let (events, before) = (home.events("done").len(), recipe());
+    let check = |change: &str, expected: &[&str]| {
+        let answer = home.call(&["train", "resume=done", change]);
+        assert_eq!(answer.code, 2, "{change}: {}", answer.stderr);
+        for expected in expected {
+            assert!(answer.stderr.contains(expected), "{change}: expected {expected:?} in {}", answer.stderr);
+        }
+    };
+    check("max_steps=10", &["max_steps is 10, and done has done 40", "hint: ", "max_steps=80"]);
+    check("epochs=0.01", &["epochs=0.01 is ", "has done 40"]);
+    check("time_limit_minutes=0.00001", &["the time limit is 0 s", "time_limit_minutes="]);
+    // As many as were asked for: it has reached its end, as without a number.
+    assert_eq!(home.json(&["train", "resume=done", "max_steps=40"])["steps"], 40);
+    assert_eq!((home.events("done").len(), recipe()), (events, before));
+}
+
+#[test]
 fn a_run_has_one_worker() {
     let home = Home::new();
     let data = home.write("book.txt", text());
@@ -135,36 +152,4 @@ fn a_run_has_one_worker() {
     wait(&home, "busy", "its stop", |events| events.iter().any(|event| event["kind"] == "run_stopped"));
     let attempts = home.events("busy").iter().filter_map(|event| event["attempt"].as_u64()).max();
     assert_eq!(attempts, Some(1));
-}
-
-/// Waits for a step and kills the worker; a run that was quicker is left alone.
-fn kill_at(home: &Home, run: &str, step: u64) {
-    wait(home, run, "a step", |events| {
-        events
-            .iter()
-            .any(|event| event["kind"] == "run_finished" || event["kind"] == "step_finished" && event["step"].as_u64() >= Some(step))
-    });
-    let Ok(text) = std::fs::read_to_string(home.run(run).join("worker.pid")) else { return };
-    let Some(pid) = text.trim().parse().ok().and_then(rustix::process::Pid::from_raw) else { return };
-    // It may have ended since.
-    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-    let began = Instant::now();
-    while rustix::process::test_kill_process(pid).is_ok() && !is_zombie(pid) {
-        assert!(began.elapsed() < LIMIT, "the worker outlives SIGKILL");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
-/// Nobody waits for a detached worker, so it may stay in the process table.
-fn is_zombie(pid: rustix::process::Pid) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap_or_default();
-    status.contains("State:\tZ")
-}
-
-fn wait(home: &Home, run: &str, what: &str, is_there: impl Fn(&[serde_json::Value]) -> bool) {
-    let began = Instant::now();
-    while !is_there(&home.events(run)) {
-        assert!(began.elapsed() < LIMIT, "{run}: waited for {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }

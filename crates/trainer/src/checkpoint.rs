@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use apertis_kernels::{Backend, Dtype, Tensor};
-use apertis_model::{Adapter, ModelError};
+use apertis_model::Adapter;
+use apertis_model::weights::write_tensors;
 use safetensors::View;
 
 use crate::error::TrainError;
@@ -19,32 +20,28 @@ const FILE: &str = "training_state.safetensors";
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn save_state(folder: &Path, learner: &Learner) -> Result<(), TrainError> {
+pub fn save_state(folder: &Path, learner: &mut Learner) -> Result<(), TrainError> {
+    let state = state_tensors(learner)?;
     let backend = learner.decoder().weights().backend();
-    let tensors: Vec<(String, DeviceView<'_>)> = state_tensors(learner)
-        .into_iter()
-        .map(|(name, tensor)| (name, DeviceView { backend: &**backend, shape: [tensor.len()], tensor }))
-        .collect();
-    let path = folder.join(FILE);
-    safetensors::serialize_to_file(tensors, None, &path).map_err(|error| match error {
-        safetensors::SafeTensorError::IoError(source) => ModelError::Io { path, source }.into(),
-        other => TrainError::Checkpoint(format!("{}: {other}", path.display())),
-    })
+    let tensors: Vec<(String, DeviceView<'_>)> =
+        state.into_iter().map(|(name, tensor)| (name, DeviceView { backend: &**backend, shape: [tensor.len()], tensor })).collect();
+    Ok(write_tensors(&folder.join(FILE), tensors, None)?)
 }
 
 /// Reads the state back into a learner of the same shape.
 ///
 /// # Errors
 /// When the file is missing, damaged, or of another shape.
-pub fn load_state(folder: &Path, learner: &Learner) -> Result<(), TrainError> {
+pub fn load_state(folder: &Path, learner: &mut Learner) -> Result<(), TrainError> {
     let path = folder.join(FILE);
     let damaged = |message: String| TrainError::Checkpoint(format!("{}: {message}", path.display()));
     let file = std::fs::File::open(&path).map_err(|error| damaged(error.to_string()))?;
     // SAFETY: the map is read only and copied at once; checkpoints are never changed once named.
     let map = unsafe { memmap2::Mmap::map(&file) }.map_err(|error| damaged(error.to_string()))?;
     let stored = safetensors::SafeTensors::deserialize(&map).map_err(|error| damaged(error.to_string()))?;
+    let state = state_tensors(learner)?;
     let backend = learner.decoder().weights().backend();
-    for (name, tensor) in state_tensors(learner) {
+    for (name, tensor) in state {
         let view = stored.tensor(&name).map_err(|error| damaged(format!("{name}: {error}")))?;
         if view.data().len() != tensor.len() * tensor.dtype.size_bytes() {
             return Err(damaged(format!(
@@ -58,13 +55,13 @@ pub fn load_state(folder: &Path, learner: &Learner) -> Result<(), TrainError> {
     Ok(())
 }
 
-fn state_tensors(learner: &Learner) -> BTreeMap<String, Tensor> {
+fn state_tensors(learner: &mut Learner) -> Result<BTreeMap<String, Tensor>, TrainError> {
     let mut tensors: BTreeMap<String, Tensor> =
-        learner.optimizer().tensors().into_iter().map(|(name, tensor)| (format!("optimizer/{name}"), tensor)).collect();
+        learner.optimizer()?.tensors().into_iter().map(|(name, tensor)| (format!("optimizer/{name}"), tensor)).collect();
     if let Some(adapter) = learner.adapter() {
         tensors.extend(adapter_tensors(adapter));
     }
-    tensors
+    Ok(tensors)
 }
 
 fn adapter_tensors(adapter: &Adapter) -> Vec<(String, Tensor)> {

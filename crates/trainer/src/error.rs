@@ -79,7 +79,7 @@ impl TrainError {
                 FailureCode::PermissionDenied
             }
             TrainError::Model(ModelError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => FailureCode::ModelMissing,
-            TrainError::Model(ModelError::Io { source, .. }) if source.kind() == std::io::ErrorKind::StorageFull => FailureCode::DiskFull,
+            TrainError::Model(ModelError::Io { source, .. }) if is_disk_full(source) => FailureCode::DiskFull,
             TrainError::Model(ModelError::Backend(_)) | TrainError::Backend(_) => FailureCode::OutOfMemory,
             TrainError::Model(_) => FailureCode::ModelInvalid,
             TrainError::Data(_) => FailureCode::DataInvalid,
@@ -94,4 +94,10 @@ impl TrainError {
             TrainError::Sink(_) => FailureCode::PermissionDenied,
         }
     }
+}
+
+/// Whether a write failed for want of space, on the disk or within what this user or process may use.
+fn is_disk_full(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
 }

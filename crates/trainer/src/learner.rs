@@ -29,8 +29,9 @@ pub struct Learner {
     decoder: Decoder,
     adapter: Option<Adapter>,
     trainable: Trainable,
-    gradients: Gradients,
-    optimizer: OptimizerState,
+    settings: OptimizerSettings,
+    gradients: Option<Gradients>,
+    optimizer: Option<OptimizerState>,
     totals: Owned,
     arena: Arena,
     loss: LossSettings,
@@ -54,7 +55,9 @@ pub struct StepOutcome {
 }
 
 impl Learner {
-    /// Allocates gradients, optimizer state and an arena of this size.
+    /// Allocates an arena of this size. Gradients come with the first step and the optimizer's
+    /// state with its update: clearing their pages takes the system seconds for a whole model,
+    /// and nothing before needs them.
     ///
     /// # Errors
     /// When memory is short.
@@ -67,11 +70,10 @@ impl Learner {
         arena_bytes: usize,
     ) -> Result<Learner, TrainError> {
         let backend = Arc::clone(weights.backend());
-        let gradients = Gradients::new(&backend, &weights.spec, adapter.as_ref(), &trainable)?;
-        let optimizer = OptimizerState::new(&weights, adapter.as_ref(), &trainable, &gradients, optimizer)?;
         let totals = new_totals(&backend)?;
         let arena = Arena::new(&backend, arena_bytes)?;
-        Ok(Learner { decoder: Decoder::new(weights), adapter, trainable, gradients, optimizer, totals, arena, loss })
+        let decoder = Decoder::new(weights);
+        Ok(Learner { decoder, adapter, trainable, settings: optimizer, gradients: None, optimizer: None, totals, arena, loss })
     }
 
     /// The model.
@@ -84,9 +86,23 @@ impl Learner {
         self.adapter.as_ref()
     }
 
-    /// The optimizer's state.
-    pub fn optimizer(&self) -> &OptimizerState {
-        &self.optimizer
+    /// The optimizer's state, made where no step has needed it yet.
+    ///
+    /// # Errors
+    /// When memory is short.
+    pub fn optimizer(&mut self) -> Result<&OptimizerState, TrainError> {
+        if self.optimizer.is_none() {
+            let (weights, adapter) = (Arc::clone(self.decoder.weights()), self.adapter.as_ref());
+            let gradients = made(&mut self.gradients, &weights, adapter, &self.trainable)?;
+            self.optimizer = Some(OptimizerState::new(&weights, adapter, &self.trainable, gradients, self.settings)?);
+        }
+        Ok(self.optimizer.as_ref().expect("made above"))
+    }
+
+    /// Gives gradients and optimizer state back; the next step or reading of them makes new ones.
+    pub fn forget_state(&mut self) {
+        self.optimizer = None;
+        self.gradients = None;
     }
 
     /// Bytes of the arena that were used at most.
@@ -102,7 +118,11 @@ impl Learner {
     pub fn step(&mut self, batch: &GlobalBatch, step: u64, learning_rate: f64) -> Result<StepOutcome, TrainError> {
         let started = Instant::now();
         let backend = Arc::clone(self.decoder.weights().backend());
-        self.gradients.clear();
+        if let Some(gradients) = &self.gradients {
+            gradients.clear();
+        }
+        // New ones are zero.
+        let gradients = made(&mut self.gradients, self.decoder.weights(), self.adapter.as_ref(), &self.trainable)?;
         backend.fill(*self.totals, 0.0);
         let divisor = batch.target_count.max(1) as f32;
         for (index, micro) in batch.micro.iter().enumerate() {
@@ -115,9 +135,9 @@ impl Learner {
                 wants_input_gradient: false,
             };
             let device_batch = device_batch(micro);
-            self.decoder.train(&mut self.arena, &device_batch, &targets, self.adapter.as_ref(), &self.gradients, *self.totals, &options)?;
+            self.decoder.train(&mut self.arena, &device_batch, &targets, self.adapter.as_ref(), gradients, *self.totals, &options)?;
         }
-        let update = self.optimizer.step(learning_rate, step + 1);
+        let update = self.optimizer()?.step(learning_rate, step + 1);
         let totals = backend.read_f32(*self.totals);
         Ok(StepOutcome {
             loss: -f64::from(totals[0]) / f64::from(divisor),
@@ -137,6 +157,19 @@ impl Learner {
         let targets = smoothed_targets(batch, 1.0, 0.0);
         Ok(self.decoder.evaluate(&mut self.arena, &device_batch(batch), &targets, self.adapter.as_ref())?)
     }
+}
+
+/// The gradients, made where there are none.
+fn made<'a>(
+    gradients: &'a mut Option<Gradients>,
+    weights: &ModelWeights,
+    adapter: Option<&Adapter>,
+    trainable: &Trainable,
+) -> Result<&'a Gradients, TrainError> {
+    if gradients.is_none() {
+        *gradients = Some(Gradients::new(weights.backend(), &weights.spec, adapter, trainable)?);
+    }
+    Ok(gradients.as_ref().expect("made above"))
 }
 
 /// The rows of a packed batch as the decoder takes them.

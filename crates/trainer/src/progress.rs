@@ -7,6 +7,7 @@ use apertis_domain::{Event, EventKind};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
+use crate::pace::{Pace, Position};
 
 /// File name inside a checkpoint.
 const FILE: &str = "progress.json";
@@ -35,6 +36,10 @@ pub struct Progress {
     pub best_step: u64,
     /// Loss of the latest evaluation.
     pub eval_loss: Option<f64>,
+    /// Evaluations so far, without the one before the first step.
+    pub evaluations: u64,
+    /// Step of the latest evaluation; none in checkpoints of earlier versions.
+    pub evaluated_step: Option<u64>,
     /// Evaluations since the best one.
     pub evaluations_without_better: u64,
     /// Recent losses, for the guard.
@@ -45,8 +50,8 @@ pub struct Progress {
     pub rewinds: u32,
     /// Most tokens computed at once.
     pub micro_batch_tokens: usize,
-    /// Seconds of steps, for the time limit: summed over all steps so far.
-    pub step_seconds: f64,
+    /// What steps and evaluations took, for the time limit.
+    pub pace: Pace,
 }
 
 /// How long a recipe wants a run to be.
@@ -83,7 +88,25 @@ impl Progress {
     pub fn load(folder: &Path) -> Result<Progress, TrainError> {
         let path = folder.join(FILE);
         let text = std::fs::read_to_string(&path).map_err(|error| TrainError::Checkpoint(format!("{}: {error}", path.display())))?;
-        serde_json::from_str(&text).map_err(|error| TrainError::Checkpoint(format!("{}: {error}", path.display())))
+        let mut progress: Progress =
+            serde_json::from_str(&text).map_err(|error| TrainError::Checkpoint(format!("{}: {error}", path.display())))?;
+        if progress.evaluated_step.is_none() && progress.eval_steps > 0 {
+            // Earlier versions evaluated at multiples.
+            progress.evaluations = progress.step / progress.eval_steps;
+            progress.evaluated_step = Some(progress.evaluations * progress.eval_steps);
+        }
+        Ok(progress)
+    }
+
+    /// Where the run is between its evaluations.
+    pub fn position(&self) -> Position {
+        Position { step: self.step, evaluations: self.evaluations, evaluated_step: self.evaluated_step.unwrap_or(0) }
+    }
+
+    /// Whether the step that was just done is one to evaluate at.
+    pub fn is_evaluation_due(&self) -> bool {
+        let since = self.step - self.evaluated_step.unwrap_or(0);
+        self.eval_steps > 0 && (since >= self.eval_steps || self.step >= self.total_steps)
     }
 
     /// The batch of a step: batches are numbered from 0, and skipped ones are passed over.
@@ -99,6 +122,9 @@ impl Progress {
         match &decision.kind {
             EventKind::ScheduleReplanned(replanned) => {
                 self.total_steps = replanned.total_steps;
+                if replanned.eval_steps > 0 {
+                    self.eval_steps = replanned.eval_steps;
+                }
                 if replanned.reason == "extended" {
                     self.evaluations_without_better = 0;
                 }
@@ -117,6 +143,17 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_checkpoint_of_an_earlier_version_was_evaluated_at_multiples() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join(FILE), r#"{"step": 27, "eval_steps": 10, "total_steps": 100, "step_seconds": 2.5}"#)
+            .expect("room");
+        let progress = Progress::load(folder.path()).expect("it reads");
+        assert_eq!(progress.position(), Position { step: 27, evaluations: 2, evaluated_step: 20 });
+        assert!(!progress.is_evaluation_due());
+        assert!(Progress { step: 30, ..progress }.is_evaluation_due());
+    }
 
     #[test]
     fn skipped_batches_are_passed_over() {

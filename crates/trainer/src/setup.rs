@@ -95,9 +95,7 @@ pub fn parts(
     progress: &mut dyn FnMut(apertis_dataset::Progress),
 ) -> Result<Parts, TrainError> {
     let (tokenizer, (config, weights)) = tokenizer_and_base(recipe, surroundings, machine, resume)?;
-    if tokenizer.largest_id() as usize >= weights.spec.vocabulary {
-        return Err(TrainError::Vocabulary { largest_id: tokenizer.largest_id(), entries: weights.spec.vocabulary });
-    }
+    check_vocabulary(&tokenizer, &weights.spec)?;
     let (weights, adapter, trainable) = trained(recipe, surroundings, weights)?;
     let context = weights.spec.context.max(2);
     let max_length = match recipe.max_length {
@@ -107,6 +105,15 @@ pub fn parts(
     let settings = data_settings(recipe, surroundings, max_length)?;
     let data = apertis_dataset::open(&settings, &tokenizer, &surroundings.cache_folder, progress)?;
     Ok(Parts { config, weights, adapter, trainable, tokenizer, data, max_length })
+}
+
+/// Refuses a tokenizer with ids that the model has no row for.
+///
+/// # Errors
+/// [`TrainError::Vocabulary`].
+pub fn check_vocabulary(tokenizer: &Tokenizer, spec: &ModelSpec) -> Result<(), TrainError> {
+    let (largest_id, entries) = (tokenizer.largest_id(), spec.vocabulary);
+    if largest_id as usize >= entries { Err(TrainError::Vocabulary { largest_id, entries }) } else { Ok(()) }
 }
 
 /// Refuses a model whose weights alone are more than the memory, before any of it is filled. A

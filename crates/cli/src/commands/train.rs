@@ -10,7 +10,7 @@ use apertis_runs::{Home, RunFolder, RunRecord};
 use serde_json::json;
 
 use super::dry_run;
-use super::view::{Ending, follow};
+use super::view::{Ending, duration, follow};
 use crate::arguments::TrainArguments;
 use crate::failure::Failure;
 use crate::printer::Printer;
@@ -109,8 +109,42 @@ fn resume(name: &str, arguments: &TrainArguments, home: &Home) -> Result<(RunFol
             return Err(Failure::usage(message).hint("Start a new run for anything else."));
         }
     }
+    let record = RunRecord::read(&folder.events())?;
+    if !leaves_something(&folder.name(), &recipe, &record)? {
+        return Ok((folder, false));
+    }
     folder.write_recipe(&recipe)?;
     Ok((folder, true))
+}
+
+/// Whether a recipe leaves a run something to do. False where a finished run has done exactly what
+/// is asked for.
+fn leaves_something(name: &str, recipe: &Recipe, record: &RunRecord) -> Result<bool, Failure> {
+    let refused = |message: String, field: &str, more: f64| {
+        Err(Failure::usage(format!("resume: {message}")).hint(format!("To go on: apertis train resume={name} {field}={more}")))
+    };
+    let limit_ms = recipe.time_limit_minutes * 60e3;
+    let worked_ms = record.elapsed_ms as f64;
+    if limit_ms > 0.0 && limit_ms <= worked_ms {
+        let (limit, worked) = (duration(limit_ms / 1e3), duration(worked_ms / 1e3));
+        let more = (2.0 * worked_ms / 60e3).ceil();
+        return refused(format!("the time limit is {limit}, and {name} has worked for {worked}"), "time_limit_minutes", more);
+    }
+    let done = record.checkpoints.last().map_or(0, |point| point.step);
+    let steps_per_epoch = record.plan.as_ref().filter(|plan| plan.epochs > 0.0).map(|plan| (plan.total_steps as f64 / plan.epochs).round());
+    let (asked, wanted) = match (recipe.max_steps, steps_per_epoch) {
+        (0, None) => return Ok(true),
+        (0, Some(steps)) => {
+            let wanted = ((recipe.epochs * steps).ceil() as u64).max(1);
+            (format!("epochs={} is {wanted} steps", recipe.epochs), wanted)
+        }
+        (steps, _) => (format!("max_steps is {steps}"), steps),
+    };
+    match wanted.cmp(&done) {
+        std::cmp::Ordering::Greater => Ok(true),
+        std::cmp::Ordering::Equal => Ok(record.finished.is_none()),
+        std::cmp::Ordering::Less => refused(format!("{asked}, and {name} has done {done}"), "max_steps", 2.0 * done as f64),
+    }
 }
 
 fn start(folder: &RunFolder, home: &Home, extend: bool, now: bool, is_automatic: bool) -> Result<std::process::Child, Failure> {

@@ -181,6 +181,9 @@ impl<'a> Lines<'a> {
             EventKind::MicroBatchHalved(halved) => {
                 self.note(&format!("memory ran out: micro-batch {} instead of {} tokens", halved.to_tokens, halved.from_tokens))
             }
+            EventKind::CommandAnswered(answer) if !answer.accepted => {
+                self.note(&format!("not done: {}: {}", answer.command, answer.message))
+            }
             EventKind::RunPaused(paused) => self.note(&format!("paused ({})", paused.reason)),
             EventKind::RunStopping(stopping) => self.note(&format!("ending: {}", stopping.reason)),
             EventKind::MemoryMeasured(measured) => {

@@ -4,8 +4,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
+
+/// A tiny run that takes longer than this hangs.
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// A home that goes when the test ends.
 pub(crate) struct Home {
@@ -46,18 +50,16 @@ impl Home {
 
     /// Calls with another folder as home.
     pub(crate) fn call_at(&self, home: &Path, arguments: &[&str]) -> Answer {
-        let output: Output = Command::new(env!("CARGO_BIN_EXE_apertis"))
-            .arg("--home")
-            .arg(home)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .output()
-            .expect("the program starts");
-        Answer {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        Answer::of(Command::new(env!("CARGO_BIN_EXE_apertis")).arg("--home").arg(home).args(arguments))
+    }
+
+    /// Calls where no file, of the command or its worker, can grow beyond so many bytes.
+    #[cfg(unix)]
+    pub(crate) fn call_limited(&self, file_bytes: u64, arguments: &[&str]) -> Answer {
+        // Blocks of 512 bytes. Who ignores the signal is told by an error instead.
+        let script = format!("ulimit -f {} && trap '' XFSZ && exec \"$@\"", file_bytes / 512);
+        let program = env!("CARGO_BIN_EXE_apertis");
+        Answer::of(Command::new("sh").args(["-c", &script, "sh", program, "--home"]).arg(self.path()).args(arguments))
     }
 
     /// Calls with `--json` and takes the last line, after checking that it went well.
@@ -80,6 +82,15 @@ impl Home {
 }
 
 impl Answer {
+    fn of(command: &mut Command) -> Answer {
+        let output: Output = command.stdin(Stdio::null()).output().expect("the program starts");
+        Answer {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
     pub(crate) fn json(&self) -> Value {
         let last = self.stdout.lines().last().unwrap_or_default();
         serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {last:?}\n{}", self.stderr))
@@ -103,4 +114,39 @@ pub(crate) fn tiny(data: &str, steps: usize) -> Vec<String> {
 /// Borrowed words, followed by more.
 pub(crate) fn words<'a>(first: &'a [String], more: &[&'a str]) -> Vec<&'a str> {
     first.iter().map(String::as_str).chain(more.iter().copied()).collect()
+}
+
+/// Waits for a step and kills the worker; a run that was quicker is left alone.
+#[cfg(unix)]
+pub(crate) fn kill_at(home: &Home, run: &str, step: u64) {
+    wait(home, run, "a step", |events| {
+        events
+            .iter()
+            .any(|event| event["kind"] == "run_finished" || event["kind"] == "step_finished" && event["step"].as_u64() >= Some(step))
+    });
+    let Ok(text) = std::fs::read_to_string(home.run(run).join("worker.pid")) else { return };
+    let Some(pid) = text.trim().parse().ok().and_then(rustix::process::Pid::from_raw) else { return };
+    // It may have ended since.
+    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    let began = Instant::now();
+    while rustix::process::test_kill_process(pid).is_ok() && !is_zombie(pid) {
+        assert!(began.elapsed() < LIMIT, "the worker outlives SIGKILL");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Nobody waits for a detached worker, so it may stay in the process table.
+#[cfg(unix)]
+fn is_zombie(pid: rustix::process::Pid) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap_or_default();
+    status.contains("State:\tZ")
+}
+
+/// Waits until the events of a run are what they should be.
+pub(crate) fn wait(home: &Home, run: &str, what: &str, is_there: impl Fn(&[serde_json::Value]) -> bool) {
+    let began = Instant::now();
+    while !is_there(&home.events(run)) {
+        assert!(began.elapsed() < LIMIT, "{run}: waited for {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }

@@ -353,6 +353,8 @@ kinds! {
         total_steps: u64,
         /// Passes through the data now.
         epochs: f64,
+        /// Steps between evaluations now; 0 for none, and in logs of earlier versions.
+        eval_steps: u64,
     }
 
     /// Somebody changed the highest learning rate from this step.

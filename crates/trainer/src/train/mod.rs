@@ -107,6 +107,8 @@ struct Run<'a> {
     timed_tokens: u64,
     timed_seconds: f64,
     saved_step: Option<u64>,
+    /// Until when working time is counted in the pace.
+    noted_ms: Option<u64>,
 }
 
 /// What of [`crate::setup::Parts`] is left once weights and adapter have moved into the learner.
@@ -125,7 +127,10 @@ enum End {
 impl Run<'_> {
     fn go(&mut self) -> Result<Outcome, TrainError> {
         if self.progress.step == 0 && self.progress.eval_steps > 0 {
+            self.noted_ms = Some(self.seams.clock.elapsed_ms());
             self.evaluate()?;
+            self.note_evaluation_time(true);
+            self.noted_ms = None;
         }
         self.emit(PhaseEntered { phase: "training".to_string() })?;
         let end = loop {
@@ -133,6 +138,9 @@ impl Run<'_> {
                 break end;
             }
             self.repeat_decisions();
+            if self.progress.step < self.progress.total_steps {
+                self.replan_time()?;
+            }
             if self.progress.step >= self.progress.total_steps {
                 break End::Finished(self.reason_at_last_step());
             }
@@ -152,9 +160,12 @@ impl Run<'_> {
             End::Finished(reason) => (reason.to_string(), true),
             End::Stopped { reason, saves } => (reason.clone(), *saves),
         };
+        // A run that ends between two evaluations, as by the clock, is judged by where it ends.
+        let is_judged = self.progress.eval_steps == 0 || self.progress.evaluated_step == Some(step);
+        let is_better = matches!(end, End::Finished(_)) && !is_judged && self.evaluate()?;
         self.emit(RunStopping { reason: reason.clone() })?;
-        if saves && self.saved_step != Some(step) {
-            self.save(false)?;
+        if saves && (is_better || self.saved_step != Some(step)) {
+            self.save(is_better)?;
         }
         self.measure_memory()?;
         let ending = match end {
@@ -189,7 +200,6 @@ impl Run<'_> {
         }
         self.progress.step += 1;
         self.progress.tokens += outcome.tokens;
-        self.progress.step_seconds += outcome.milliseconds / 1e3;
         if self.progress.step > 2 {
             self.timed_tokens += outcome.tokens;
             self.timed_seconds += outcome.milliseconds / 1e3;
@@ -205,16 +215,21 @@ impl Run<'_> {
             tokens_per_second: outcome.tokens as f64 / (outcome.milliseconds / 1e3),
             step_ms: outcome.milliseconds,
         })?;
-        self.replan_time()?;
+        self.note_step_time();
         let is_last = self.progress.step >= self.progress.total_steps;
-        let mut is_better = false;
-        if self.progress.eval_steps > 0 && (self.progress.step.is_multiple_of(self.progress.eval_steps) || is_last) {
-            is_better = self.evaluate()?;
+        let evaluates = self.progress.is_evaluation_due();
+        let is_better = evaluates && self.evaluate()?;
+        if evaluates {
             self.emit(PhaseEntered { phase: "training".to_string() })?;
         }
-        if is_better || is_last || (self.save_every() > 0 && self.progress.step.is_multiple_of(self.save_every())) {
+        let saves = match self.request.recipe.save_every {
+            0 => evaluates,
+            given => self.progress.step.is_multiple_of(given),
+        };
+        if is_better || is_last || saves {
             self.save(is_better)?;
         }
+        self.note_evaluation_time(evaluates);
         let patience = self.request.recipe.patience;
         if patience > 0 && self.progress.evaluations_without_better >= patience {
             return Ok(Some(End::Finished("early_stop")));
@@ -243,6 +258,11 @@ impl Run<'_> {
         let (learner, tokens) = (&mut self.learner, self.plan.micro_batch_tokens);
         let evaluation = self.machine.context.install(|| evaluate_learner(learner, &dataset, tokens, || ()))?;
         (self.request.heartbeat)();
+        let step = self.progress.step;
+        if step > 0 && self.progress.evaluated_step != Some(step) {
+            self.progress.evaluations += 1;
+        }
+        self.progress.evaluated_step = Some(step);
         let loss = evaluation.loss();
         let is_better = loss.is_finite() && self.progress.best_eval_loss.is_none_or(|best| loss < best);
         self.progress.eval_loss = Some(loss);
@@ -313,7 +333,7 @@ impl Run<'_> {
             }
         }
         self.parts.tokenizer.save(folder)?;
-        checkpoint::save_state(folder, &self.learner)?;
+        checkpoint::save_state(folder, &mut self.learner)?;
         self.progress.save(folder)
     }
 
@@ -345,7 +365,7 @@ impl Run<'_> {
         self.reload(last.map(|checkpoint| checkpoint.folder))?;
         self.progress.total_steps = before.total_steps;
         self.progress.peak_learning_rate = before.peak_learning_rate;
-        self.progress.step_seconds = before.step_seconds;
+        self.progress.pace = before.pace;
         self.progress.eval_steps = before.eval_steps;
         self.progress.planned = before.planned;
         self.progress.skipped_batches = before.skipped_batches;
@@ -353,11 +373,14 @@ impl Run<'_> {
         self.progress.rewinds = times + 1;
         self.guard = LossGuard::new(self.request.recipe.loss_spike_factor, self.progress.recent_losses.iter().copied());
         self.saved_step = (to_step > 0).then_some(to_step);
+        self.noted_ms = None;
         self.emit(BatchSkipped { batch_step: batch_number, rows, reason: reason.to_string() })
     }
 
     fn reload(&mut self, checkpoint: Option<std::path::PathBuf>) -> Result<(), TrainError> {
         let recipe = self.request.recipe;
+        // Two of them at once are more than was planned.
+        self.learner.forget_state();
         let heartbeat = &mut self.request.heartbeat;
         let found = parts(recipe, self.request.surroundings, self.machine, checkpoint.as_deref(), &mut |_| heartbeat())?;
         let loss = LossSettings {
@@ -371,7 +394,7 @@ impl Run<'_> {
         let kept = self.progress.clone();
         match checkpoint {
             Some(folder) => {
-                checkpoint::load_state(&folder, &self.learner)?;
+                checkpoint::load_state(&folder, &mut self.learner)?;
                 self.progress = Progress::load(&folder)?;
             }
             None => {

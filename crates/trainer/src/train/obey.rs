@@ -4,16 +4,15 @@
 use std::time::{Duration, Instant};
 
 use apertis_domain::event::*;
-use apertis_domain::{Action, Command, Event, EventKind};
+use apertis_domain::{Action, Command, Event};
 
-use super::prepare::{eval_steps_of, save_every, total_steps};
+use super::prepare::total_steps;
 use super::{End, Run};
 use crate::error::TrainError;
+use crate::pace::{TimeLimit, eval_steps_of, is_moved};
 
 /// A paused run looks for requests this often.
 const PAUSE_POLL: Duration = Duration::from_millis(200);
-/// The time limit plans again when the end moves by more than this share.
-const REPLAN_SHARE: f64 = 0.02;
 
 impl Run<'_> {
     /// Carries out requests; waits while paused.
@@ -52,7 +51,9 @@ impl Run<'_> {
                     Action::Extend { epochs, max_steps } => {
                         let wanted = if *max_steps > 0 { *max_steps } else { (epochs * self.steps_per_epoch as f64).round() as u64 };
                         if wanted > self.progress.step {
-                            self.replan(wanted, "extended")?;
+                            // A nearer end has its evaluations before it.
+                            let spread = eval_steps_of(wanted, self.progress.position()).min(self.progress.eval_steps);
+                            self.replan(wanted, spread, "extended")?;
                             self.reply(&command, true, &format!("trains until step {wanted}"))?;
                         } else {
                             self.reply(&command, false, "that many steps are done already")?;
@@ -82,23 +83,18 @@ impl Run<'_> {
         let due: Vec<Event> = self.decisions.iter().filter(|event| event.step == step).cloned().collect();
         for decision in due {
             self.progress.repeat(&decision);
-            if let EventKind::ScheduleReplanned(replanned) = &decision.kind {
-                self.spread_evaluations(&replanned.reason);
-            }
         }
     }
 
-    pub(super) fn replan(&mut self, total_steps: u64, reason: &str) -> Result<(), TrainError> {
+    /// Plans the rest of the run. The recipe's own steps between evaluations go before `eval_steps`.
+    pub(super) fn replan(&mut self, total_steps: u64, eval_steps: u64, reason: &str) -> Result<(), TrainError> {
         self.progress.total_steps = total_steps;
-        self.spread_evaluations(reason);
-        self.emit(ScheduleReplanned { reason: reason.to_string(), total_steps, epochs: total_steps as f64 / self.steps_per_epoch as f64 })
-    }
-
-    /// A run that the clock ends far from where its recipe would has its evaluations before then.
-    fn spread_evaluations(&mut self, reason: &str) {
-        if reason == "time_limit" && self.request.recipe.eval_steps == 0 && self.progress.eval_steps > 0 {
-            self.progress.eval_steps = eval_steps_of(self.progress.total_steps);
+        if self.request.recipe.eval_steps == 0 && self.progress.eval_steps > 0 {
+            self.progress.eval_steps = eval_steps;
         }
+        let eval_steps = self.progress.eval_steps;
+        let epochs = total_steps as f64 / self.steps_per_epoch as f64;
+        self.emit(ScheduleReplanned { reason: reason.to_string(), total_steps, epochs, eval_steps })
     }
 
     /// Why a run ends that has done all its steps.
@@ -110,23 +106,39 @@ impl Run<'_> {
         }
     }
 
-    pub(super) fn save_every(&self) -> u64 {
-        save_every(self.request.recipe, self.progress.eval_steps)
-    }
-
     /// Moves the end of the schedule to where the time limit will be reached.
     pub(super) fn replan_time(&mut self) -> Result<(), TrainError> {
-        let limit_seconds = self.request.recipe.time_limit_minutes * 60.0;
-        let step = self.progress.step;
-        if limit_seconds <= 0.0 || step < 3 {
+        let limit_ms = self.request.recipe.time_limit_minutes * 60e3;
+        if limit_ms <= 0.0 {
             return Ok(());
         }
-        let elapsed = self.seams.clock.elapsed_ms() as f64 / 1e3;
-        let step_seconds = self.progress.step_seconds / step as f64;
-        let possible = step + ((limit_seconds - elapsed).max(0.0) / step_seconds) as u64;
-        let wanted = possible.min(total_steps(self.request.recipe, self.steps_per_epoch)).max(step);
-        let moved = (wanted as f64 - self.progress.total_steps as f64).abs() / self.progress.total_steps as f64;
-        if moved > REPLAN_SHARE { self.replan(wanted, "time_limit") } else { Ok(()) }
+        let limit = TimeLimit { limit_ms, left_ms: limit_ms - self.seams.clock.elapsed_ms() as f64 };
+        let wanted = total_steps(self.request.recipe, self.steps_per_epoch);
+        let Some(plan) = self.progress.pace.plan(limit, wanted, self.progress.position()) else { return Ok(()) };
+        match is_moved(self.progress.total_steps, plan.total_steps, self.progress.step) {
+            true => self.replan(plan.total_steps, plan.eval_steps, "time_limit"),
+            false => Ok(()),
+        }
+    }
+
+    /// Counts the time since the last call, or since the step before, as a step's.
+    pub(super) fn note_step_time(&mut self) {
+        let now = self.seams.clock.elapsed_ms();
+        // The first step of a process makes what the others use, and takes longer.
+        if let Some(before) = self.noted_ms.replace(now) {
+            self.progress.pace.add_step(now.saturating_sub(before));
+        }
+    }
+
+    /// Counts it as an evaluation's with its checkpoint, or as that of a checkpoint between two steps.
+    pub(super) fn note_evaluation_time(&mut self, has_evaluated: bool) {
+        let now = self.seams.clock.elapsed_ms();
+        let Some(before) = self.noted_ms.replace(now) else { return };
+        let took = now.saturating_sub(before);
+        match has_evaluated {
+            true => self.progress.pace.add_evaluation(took),
+            false => self.progress.pace.add_pause(took),
+        }
     }
 
     pub(super) fn is_out_of_time(&self) -> bool {

@@ -11,6 +11,7 @@ use crate::error::TrainError;
 use crate::guard::LossGuard;
 use crate::learner::{Learner, LossSettings};
 use crate::optimizer::OptimizerSettings;
+use crate::pace::eval_steps_of;
 use crate::plan::{PlanRequest, plan};
 use crate::progress::{Planned, Progress};
 use crate::sample;
@@ -62,13 +63,18 @@ impl<'a> Run<'a> {
         let mut decisions = request.decisions.to_vec();
         let is_extended = !is_new && (request.extends || progress.planned.is_some_and(|planned| planned != Planned::of(recipe)));
         if is_extended {
-            extend(&mut progress, &mut decisions, recipe, steps_per_epoch);
+            let wanted = extend(&mut progress, &mut decisions, recipe, steps_per_epoch);
+            if wanted < progress.step {
+                let message = format!("{wanted} steps are asked for, {} are done", progress.step);
+                let answer = CommandAnswered { id: "resume".to_string(), command: "extend".to_string(), accepted: false, message };
+                seams.sink.emit(progress.step, answer.into())?;
+            }
         }
         progress.planned = Some(Planned::of(recipe));
         if is_new || is_extended || progress.eval_steps == 0 {
             progress.eval_steps = match (recipe.eval_steps, &data.eval) {
                 (_, None) => 0,
-                (0, Some(_)) => eval_steps_of(progress.total_steps),
+                (0, Some(_)) => eval_steps_of(progress.total_steps, progress.position()),
                 (given, Some(_)) => given,
             };
         }
@@ -94,9 +100,9 @@ impl<'a> Run<'a> {
             seed: recipe.seed,
             recompute: plan.recompute,
         };
-        let learner = Learner::new(weights, adapter, trainable, OptimizerSettings::of(recipe), loss, plan.arena_bytes)?;
+        let mut learner = Learner::new(weights, adapter, trainable, OptimizerSettings::of(recipe), loss, plan.arena_bytes)?;
         if let Some(folder) = &request.resume {
-            checkpoint::load_state(folder, &learner)?;
+            checkpoint::load_state(folder, &mut learner)?;
         }
         let made = PlanMade {
             total_steps: progress.total_steps,
@@ -149,11 +155,12 @@ impl<'a> Run<'a> {
             timed_tokens: 0,
             timed_seconds: 0.0,
             saved_step,
+            noted_ms: None,
         };
         let context = run.learner.decoder().spec().context;
         run.prompts = sample::prompts(recipe, &run.parts.tokenizer, run.parts.eval.as_ref(), context)?;
         if is_extended {
-            run.replan(run.progress.total_steps, "extended")?;
+            run.replan(run.progress.total_steps, eval_steps, "extended")?;
         }
         Ok(run)
     }
@@ -185,7 +192,8 @@ fn model_hash(surroundings: &Surroundings) -> Result<String, TrainError> {
 
 /// Plans a run that goes on after its end, or until another one, by what its recipe says now.
 /// Decisions that were taken where it stands come before this one, and are not repeated after it.
-fn extend(progress: &mut Progress, decisions: &mut Vec<Event>, recipe: &Recipe, steps_per_epoch: u64) {
+/// Returns how many steps are asked for; those that are done stay done.
+fn extend(progress: &mut Progress, decisions: &mut Vec<Event>, recipe: &Recipe, steps_per_epoch: u64) -> u64 {
     decisions.retain(|decision| {
         let is_due = decision.step == progress.step;
         if is_due {
@@ -194,19 +202,13 @@ fn extend(progress: &mut Progress, decisions: &mut Vec<Event>, recipe: &Recipe, 
         !is_due
     });
     let wanted = total_steps(recipe, steps_per_epoch);
-    if wanted > progress.step {
-        progress.total_steps = wanted;
-    }
+    progress.total_steps = wanted.max(progress.step);
     progress.evaluations_without_better = 0;
-}
-
-/// Ten evaluations a run, where nobody says how many.
-pub(super) fn eval_steps_of(total_steps: u64) -> u64 {
-    (total_steps / 10).max(1)
+    wanted
 }
 
 /// Steps from one checkpoint to the next: what is evaluated is saved, where nobody says.
-pub(super) fn save_every(recipe: &Recipe, eval_steps: u64) -> u64 {
+fn save_every(recipe: &Recipe, eval_steps: u64) -> u64 {
     match recipe.save_every {
         0 => eval_steps,
         given => given,
