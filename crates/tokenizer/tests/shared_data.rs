@@ -157,3 +157,95 @@ fn every_shared_config_reads_as_settings() {
         assert!(error.contains("tokenizer_config.json"), "{error}");
     }
 }
+
+/// FNV-1a over the ids' bytes.
+fn digest(ids: &[u32]) -> u64 {
+    let bytes = ids.iter().flat_map(|id| id.to_le_bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |digest, byte| (digest ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+}
+
+/// Runs of spaces as one, as vocabularies with `remove_extra_whitespaces` read a text.
+fn with_single_spaces(text: &str) -> String {
+    text.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// A whole book as one text: its ids, and the way back in one piece, as a stream, and by offsets.
+fn check_book(name: &str, tokenizer: &Tokenizer, text: &str, recorded: Option<(usize, u64)>) {
+    let shown = |text: &str| if name == "stories" { with_single_spaces(text) } else { text.to_owned() };
+    let encoding = tokenizer.encode_with_offsets(text, false).expect("encodes");
+    if let Some((count, expected)) = recorded {
+        assert_eq!((encoding.ids.len(), digest(&encoding.ids)), (count, expected), "{name}: ids");
+    }
+    assert_eq!(tokenizer.encode(text, false).expect("encodes"), encoding.ids, "{name}: ids without offsets");
+    assert!(tokenizer.decode(&encoding.ids, false).expect("decodes") == shown(text), "{name}: the way back");
+    let mut decoder = tokenizer.stream_decoder(false);
+    let mut streamed = String::new();
+    for id in &encoding.ids {
+        streamed.extend(decoder.push(*id).expect("decodes"));
+    }
+    streamed.extend(decoder.finish().expect("decodes"));
+    assert!(streamed == shown(text), "{name}: the way back as a stream");
+    let mut covered = 0;
+    for (start, end) in &encoding.offsets {
+        assert!(start <= end && text.is_char_boundary(*start) && text.is_char_boundary(*end), "{name}: {start}..{end}");
+        let between = text.get(covered..*start).unwrap_or_default();
+        assert!(shown(between).is_empty(), "{name}: {between:?} belongs to no token");
+        covered = covered.max(*end);
+    }
+    assert_eq!(covered, text.len(), "{name}: characters without a token");
+    let lines: Vec<&str> = text.lines().collect();
+    let batch = tokenizer.encode_batch_with_offsets(&lines, false).expect("encodes");
+    for (line, encoding) in lines.iter().zip(batch) {
+        assert_eq!(tokenizer.encode(line, false).expect("encodes"), encoding.ids, "{name}: {line:?}");
+        assert_eq!(tokenizer.decode(&encoding.ids, false).expect("decodes"), shown(line), "{name}");
+    }
+}
+
+#[test]
+fn a_book_through_every_vocabulary() {
+    let Some(root) = shared_testdata() else { return };
+    let Ok(text) = read_to_string(root.join("text/tinyshakespeare.txt")) else { return };
+    // Counts and digests of the ids by the `tokenizers`, `transformers` and `sentencepiece`
+    // packages of Python (0.23.3, 5.23 and 0.2.3).
+    let folders: [(&str, &[(&str, &str)], Option<(usize, u64)>); 8] = [
+        ("gpt2", &[("tokenizers/gpt2/tokenizer.json", "tokenizer.json")], Some((338_025, 0xe22f_cd86_8ca9_0167))),
+        (
+            "gpt2, the older files",
+            &[("tokenizers/gpt2/encoder.json", "encoder.json"), ("tokenizers/gpt2/vocab.bpe", "vocab.bpe")],
+            Some((338_025, 0xe22f_cd86_8ca9_0167)),
+        ),
+        ("phi-3-mini", &[("tokenizers/phi-3-mini/tokenizer.json", "tokenizer.json")], Some((368_633, 0xf8e5_eec8_68d0_ecb2))),
+        (
+            "qwen3",
+            &[
+                ("tokenizers/qwen3/vocab.json", "vocab.json"),
+                ("tokenizers/qwen3/merges.txt", "merges.txt"),
+                ("tokenizers/qwen3/tokenizer_config.json", "tokenizer_config.json"),
+            ],
+            Some((301_829, 0xa0ce_432d_8a5d_8350)),
+        ),
+        ("mistral v1", &[("tokenizers/mistral/tokenizer.model.v1", "tokenizer.model")], Some((361_972, 0x1f94_c76c_8e29_f107))),
+        (
+            "mistral v3",
+            &[("tokenizers/mistral/mistral_instruct_tokenizer_240323.model.v3", "tokenizer.model")],
+            Some((361_972, 0xffb6_a93b_a969_8cf9)),
+        ),
+        ("stories", &[("models/stories260K-llama2c/tok512.model", "tokenizer.model")], Some((693_347, 0xc51a_1dd1_8bb1_b47c))),
+        ("stories, 4096", &[("models/stories260K-llama2c/tok4096.bin", "tok4096.bin")], None),
+    ];
+    for (name, files, recorded) in folders {
+        let copied = folder(&root, files);
+        let tokenizer = match files {
+            [(_, file)] if file.ends_with(".bin") => Tokenizer::from_file(&copied.path().join(file)).expect("reads"),
+            _ => Tokenizer::from_folder(copied.path()).expect("reads"),
+        };
+        check_book(name, &tokenizer, &text, recorded);
+    }
+    // The smaller file does not say that runs of spaces are one.
+    let text = with_single_spaces(&text);
+    let pair = ["tok512.model", "tok512.bin"].map(|name| {
+        let tokenizer = Tokenizer::from_file(&root.join("models/stories260K-llama2c").join(name)).expect("reads");
+        tokenizer.encode(&text, false).expect("encodes")
+    });
+    assert!(pair[0] == pair[1], "both forms of one vocabulary give the same ids");
+}

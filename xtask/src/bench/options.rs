@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail, ensure};
 
 /// Every group of figures, in the order in which they run.
-pub(super) const GROUPS: &[&str] = &["start", "fine-tune", "scratch", "cost-growth", "data-scale"];
+pub(super) const GROUPS: &[&str] = &["start", "products", "fine-tune", "scratch", "cost-growth", "data-scale"];
 
 const USAGE: &str =
-    "bench [start] [fine-tune] [scratch] [cost-growth] [data-scale] [--rounds 3] [--threads 2] [--model FOLDER] [--data FILE] [--text FILE]
-      [--megabytes 5000] [--peer FOLDER-OF-peer_train.py] [--python PROGRAM]";
+    "bench [start] [products] [fine-tune] [scratch] [cost-growth] [data-scale] [--rounds 3] [--threads 2] [--model FOLDER] [--data FILE]
+      [--text FILE] [--megabytes 5000] [--peer FOLDER-OF-peer_train.py] [--torch] [--python PROGRAM]";
 
 /// The settings of one call.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub(super) struct Options {
     pub(super) megabytes: usize,
     /// Folder with `peer_train.py` and `peer_scratch.py`.
     pub(super) peer: Option<PathBuf>,
+    /// Time PyTorch's matrix products beside ours.
+    pub(super) has_torch: bool,
     /// A Python that has PyTorch, Transformers and PEFT.
     pub(super) python: PathBuf,
 }
@@ -46,6 +48,7 @@ impl Options {
             text: None,
             megabytes: 5000,
             peer: None,
+            has_torch: false,
             python: "python3".into(),
         };
         let mut words = words.iter();
@@ -59,6 +62,7 @@ impl Options {
                 "--text" => options.text = Some(value()?.into()),
                 "--megabytes" => options.megabytes = number(word, value()?)?,
                 "--peer" => options.peer = Some(value()?.into()),
+                "--torch" => options.has_torch = true,
                 "--python" => options.python = value()?.into(),
                 group if GROUPS.contains(&group) => options.groups.push(group.to_owned()),
                 _ => bail!("bench: unknown option {word}\nusage: {USAGE}"),

@@ -1,6 +1,6 @@
 //! Compares batch encoding with offsets against the `tokenizers` crate's own batch
 //! encoding on the lines of a file, in turn, three times, by the median ratio:
-//! `cargo run --release -p apertis-tokenizer --example throughput -- FILE TOKENIZER_DIR`.
+//! `cargo run --release -p apertis-tokenizer --example encode_throughput -- FILE TOKENIZER_DIR`.
 
 #![expect(clippy::print_stdout, reason = "an example is a program of its own")]
 
