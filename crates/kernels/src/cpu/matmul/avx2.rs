@@ -2,8 +2,6 @@
 
 use std::arch::x86_64::*;
 
-use super::dots::{DotKernel, DotSegment, dispatch_dots};
-use super::dots_plain::dots_body;
 use super::plan::WordKind;
 use super::tile::{MicroKernel, TilePlace, TilePointer, TileSegment, dispatch_tile, write_tile};
 use super::zmm::each_sum;
@@ -27,24 +25,6 @@ impl MicroKernel for Kernel {
             );
         }
     }
-}
-
-impl DotKernel for Kernel {
-    const DOT_ROWS: usize = 2;
-    const FEW_ROWS: usize = 8;
-
-    unsafe fn dots(rows: usize, columns: usize, segments: &[DotSegment], place: &TilePlace) {
-        // SAFETY: the set was detected; all else is the caller's contract.
-        unsafe { dispatch_dots!(rows, columns, segments, place; (1, 1) (1, 2) (1, 3) (1, 4) (2, 1) (2, 2) (2, 3) (2, 4)) }
-    }
-}
-
-/// # Safety
-/// As [`DotKernel::dots`].
-#[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn dots<const R: usize, const C: usize>(segments: &[DotSegment], place: &TilePlace) {
-    // SAFETY: by the contract.
-    unsafe { dots_body::<R, C, true>(segments, place) };
 }
 
 /// # Safety

@@ -1,4 +1,4 @@
-//! The body of a block of dot products in plain arrays, which AVX2 and the portable path share.
+//! The body of a block of dot products in plain arrays, for the portable path.
 
 use super::dots::DotSegment;
 use super::tile::{TilePlace, write_tile};
@@ -9,10 +9,9 @@ const STEP: usize = 8;
 /// Computes `R` × `C` dot products of F32 rows with F32 or bf16 columns.
 ///
 /// # Safety
-/// All that the segments describe is readable and the place writable by this thread alone; with
-/// `FUSED`, the code around has fused multiply-add.
+/// All that the segments describe is readable and the place writable by this thread alone.
 #[inline(always)]
-pub(super) unsafe fn dots_body<const R: usize, const C: usize, const FUSED: bool>(segments: &[DotSegment], place: &TilePlace) {
+pub(super) unsafe fn dots_body<const R: usize, const C: usize>(segments: &[DotSegment], place: &TilePlace) {
     let mut results = [[0.0f32; C]; R];
     for (index, segment) in segments.iter().enumerate() {
         if index > 0 && segment.rescale != 1.0 {
@@ -21,8 +20,8 @@ pub(super) unsafe fn dots_body<const R: usize, const C: usize, const FUSED: bool
         // SAFETY: by the contract.
         unsafe {
             match segment.right_is_bf16 {
-                true => add_dots::<R, C, FUSED, true>(&mut results, segment),
-                false => add_dots::<R, C, FUSED, false>(&mut results, segment),
+                true => add_dots::<R, C, true>(&mut results, segment),
+                false => add_dots::<R, C, false>(&mut results, segment),
             }
         }
     }
@@ -33,7 +32,7 @@ pub(super) unsafe fn dots_body<const R: usize, const C: usize, const FUSED: bool
 /// # Safety
 /// As [`dots_body`].
 #[inline(always)]
-unsafe fn add_dots<const R: usize, const C: usize, const FUSED: bool, const BF16: bool>(results: &mut [[f32; C]; R], segment: &DotSegment) {
+unsafe fn add_dots<const R: usize, const C: usize, const BF16: bool>(results: &mut [[f32; C]; R], segment: &DotSegment) {
     let mut sums = [[[0.0f32; STEP]; C]; R];
     let steps = segment.elements / STEP;
     for step in 0..steps {
@@ -46,7 +45,7 @@ unsafe fn add_dots<const R: usize, const C: usize, const FUSED: bool, const BF16
                     let row = segment.left.add(r * segment.left_row_stride);
                     let left = load::<false>(row, step * STEP);
                     for lane in 0..STEP {
-                        sums[r][c][lane] = multiply_add::<FUSED>(left[lane], right[lane], sums[r][c][lane]);
+                        sums[r][c][lane] += left[lane] * right[lane];
                     }
                 }
             }
@@ -61,17 +60,12 @@ unsafe fn add_dots<const R: usize, const C: usize, const FUSED: bool, const BF16
                 unsafe {
                     let left = segment.left.add(r * segment.left_row_stride + 4 * k).cast::<f32>().read_unaligned();
                     let right = element::<BF16>(segment.right.add(c * segment.right_column_stride), k);
-                    result = multiply_add::<FUSED>(left, right, result);
+                    result += left * right;
                 }
             }
             results[r][c] += result;
         }
     }
-}
-
-#[inline(always)]
-fn multiply_add<const FUSED: bool>(a: f32, b: f32, sum: f32) -> f32 {
-    if FUSED { a.mul_add(b, sum) } else { a * b + sum }
 }
 
 /// # Safety

@@ -36,7 +36,7 @@ impl DotKernel for Kernel {
 /// As [`DotKernel::dots`].
 unsafe fn dots<const R: usize, const C: usize>(segments: &[DotSegment], place: &TilePlace) {
     // SAFETY: by the contract.
-    unsafe { dots_body::<R, C, false>(segments, place) };
+    unsafe { dots_body::<R, C>(segments, place) };
 }
 
 /// # Safety
