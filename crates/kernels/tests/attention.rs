@@ -180,6 +180,15 @@ fn widths_and_groups() {
 }
 
 #[test]
+fn every_small_width_and_length() {
+    for size in 1..=40 {
+        check(&case(2, 1, size, &[(3, 3), (1, 18)]));
+        check(&case(2, 1, 24, &[(size, size), (2, size + 1)]));
+        check(&Case { window: Some(size), ..case(1, 1, 7, &[(41, 41)]) });
+    }
+}
+
+#[test]
 fn lengths_and_caches() {
     check(&case(3, 1, 64, &[(1, 1)]));
     check(&case(3, 1, 64, &[(2, 2), (0, 0), (63, 63), (64, 64), (65, 65), (129, 129)]));

@@ -216,3 +216,18 @@ fn head_equals_its_definition() {
         }
     }
 }
+
+#[test]
+fn every_small_number_of_tokens_ids_and_columns() {
+    for size in 1..=40 {
+        for (tokens, vocabulary, width) in [(size, 9, 5), (3, size, 6), (4, 19, size)] {
+            let options = HeadOptions { scale: 0.7, soft_cap: (size % 2 == 0).then_some(2.0) };
+            let case = Case { tokens, vocabulary, width, options, without_target: size % 3 == 0 };
+            for set in InstructionSet::available() {
+                for is_bf16 in [false, true] {
+                    run(&case, set, 2, is_bf16);
+                }
+            }
+        }
+    }
+}

@@ -188,6 +188,24 @@ fn every_edge_shape_equals_the_reference() {
 }
 
 #[test]
+fn every_small_size_equals_the_reference() {
+    let contexts = contexts(2);
+    for size in 1..=40 {
+        for (index, (m, k, n)) in [(size, 5, 7), (9, size, 18), (3, 70, size), (size, 70, size), (50, size, size)].into_iter().enumerate() {
+            for layout in 0..4 {
+                for dtype in DTYPES {
+                    for out in [Dtype::F32, Dtype::Bf16] {
+                        let plain = Case::plain(m, k, n, dtype, layout & 1 == 1, layout & 2 == 2);
+                        let bias = (size % 2 == 0).then_some(Dtype::F32);
+                        check(&contexts, &Case { out, accumulate: size % 3 == 0, bias, ..plain }, (5 * size + index) as u64);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn random_sums_of_mixed_terms_equal_the_reference() {
     let contexts = contexts(2);
     let mut numbers = Numbers(7);

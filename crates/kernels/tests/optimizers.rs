@@ -209,6 +209,15 @@ fn rules_equal_their_formulas() {
 }
 
 #[test]
+fn rules_of_every_small_width_equal_their_formulas() {
+    for columns in 1..=40 {
+        check(1, columns, ADAMW, 1e-6);
+        check(3, columns, LION, 1e-6);
+        check(7, columns, MUON, 2e-6);
+    }
+}
+
+#[test]
 fn muon_equals_its_formula() {
     // Five products of products in f32 lose a few digits of singular values near 1.
     for (rows, columns) in [(4, 4), (24, 40), (40, 24), (1, 30), (65, 130)] {

@@ -21,6 +21,19 @@ pub(crate) fn suite(bench: &Bench) {
     moves(bench);
 }
 
+/// Rows and columns of any small number.
+pub(crate) fn tails(bench: &Bench, size: usize) {
+    for kind in KINDS {
+        for (rows, columns) in [(2, size), (size, 3)] {
+            copies(bench, rows, columns, kind);
+            products(bench, rows, columns, kind);
+            sums(bench, rows, columns, kind);
+            randomness(bench, rows, columns, kind);
+            activations(bench, rows, columns, kind);
+        }
+    }
+}
+
 fn copies(bench: &Bench, rows: usize, columns: usize, kind: Kind) {
     let backend = &bench.backend;
     let (x, out) = (bench.input(rows, columns, kind, 1), bench.output(rows, columns, kind));
@@ -62,17 +75,23 @@ fn products(bench: &Bench, rows: usize, columns: usize, kind: Kind) {
 fn sums(bench: &Bench, rows: usize, columns: usize, kind: Kind) {
     let backend = &bench.backend;
     let (a, b) = (bench.input(rows, columns, kind, 6), bench.input(rows, columns, kind, 7));
-    // A sum of n rounded products of size 1, relative to a result that may be as small as 1.
-    let error = |terms: usize| 4.0 + terms as f64;
+    // A sum of n rounded products, relative to the sum of their sizes: terms may cancel.
+    let error = |terms: usize, sizes: &Matrix, expected: &Matrix| {
+        let largest = |matrix: &Matrix| matrix.values().iter().fold(1e-3f64, |largest, value| largest.max(value.abs()));
+        (4.0 + terms as f64) * (largest(sizes) / largest(expected)).max(1.0)
+    };
+    let (a_sizes, b_sizes) = (a.values.map(f64::abs), b.values.map(f64::abs));
     for second in [None, Some(&b)] {
         let out = bench.output(1, columns, Kind { output: Dtype::F32, ..kind });
         backend.column_sum(out.tensor, a.tensor, second.map(|b| b.tensor), 0.5);
-        let expected = elementwise::column_sum(&a.values, second.map(|b| &b.values), 0.5);
-        bench.expect("column_sum", &out, &plus(&out.values, &expected), error(rows));
+        let expected = plus(&out.values, &elementwise::column_sum(&a.values, second.map(|b| &b.values), 0.5));
+        let sizes = plus(&out.values.map(f64::abs), &elementwise::column_sum(&a_sizes, second.map(|_| &b_sizes), 0.5));
+        bench.expect("column_sum", &out, &expected, error(rows, &sizes, &expected));
     }
     let out = bench.output(rows, 1, kind);
     backend.row_dot(out.tensor, a.tensor, b.tensor);
-    bench.expect("row_dot", &out, &elementwise::row_dot(&a.values, &b.values), error(columns / 4));
+    let expected = elementwise::row_dot(&a.values, &b.values);
+    bench.expect("row_dot", &out, &expected, error(columns / 4, &elementwise::row_dot(&a_sizes, &b_sizes), &expected));
 }
 
 fn randomness(bench: &Bench, rows: usize, columns: usize, kind: Kind) {

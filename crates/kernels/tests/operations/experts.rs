@@ -19,6 +19,17 @@ pub(crate) fn suite(bench: &Bench) {
     ties(bench);
 }
 
+/// Tokens, widths and experts of any small number.
+pub(crate) fn tails(bench: &Bench, size: usize) {
+    for kind in KINDS {
+        embeddings(bench, size, 7, 3, kind);
+        embeddings(bench, 5, 7, size, kind);
+        embeddings(bench, 5, size, 4, kind);
+        routes(bench, size, 5, 3, &ExpertRouting { choices: 2, normalize: true }, kind);
+        routes(bench, 4, size, size, &ExpertRouting { choices: size.min(3), normalize: false }, kind);
+    }
+}
+
 fn embeddings(bench: &Bench, tokens: usize, vocabulary: usize, width: usize, kind: Kind) {
     let backend = &bench.backend;
     let table = bench.weight(&numbers(vocabulary, width, 1), if kind.input == Dtype::Bf16 { Dtype::Bf16 } else { Dtype::F32 });

@@ -35,6 +35,19 @@ fn every_instruction_set_agrees_with_the_definitions() {
 }
 
 #[test]
+fn every_small_number_of_rows_and_columns_agrees_too() {
+    for set in InstructionSet::available() {
+        let bench = Bench::new(cpu(2, set));
+        for size in 1..=40 {
+            elementwise::tails(&bench, size);
+            norm::tails(&bench, size);
+            experts::tails(&bench, size);
+            products::tails(&bench, size);
+        }
+    }
+}
+
+#[test]
 fn a_backend_with_its_own_layout_that_puts_work_off_agrees() {
     let deferred = DeferredBackend::new();
     suite(deferred.clone());

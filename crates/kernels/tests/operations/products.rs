@@ -16,11 +16,22 @@ pub(crate) fn suite(bench: &Bench) {
         for (tokens, inner, outer) in [(1, 3, 5), (19, 33, 40), (70, 64, 130)] {
             products(bench, tokens, inner, outer, kind);
         }
-        groups(bench, kind);
+        groups(bench, [11, 0, 19], 20, 9, kind);
         heads(bench, kind);
         attention(bench, kind);
     }
     optimizer(bench);
+}
+
+/// Rows, sums and columns of any small number; the kernels' own tests have those of attention, the
+/// head and the optimizers.
+pub(crate) fn tails(bench: &Bench, size: usize) {
+    for kind in KINDS {
+        for (tokens, inner, outer) in [(size, 5, 7), (3, size, 6), (6, 9, size)] {
+            products(bench, tokens, inner, outer, kind);
+            groups(bench, [tokens, 0, 2], inner, outer, kind);
+        }
+    }
 }
 
 /// Error of a sum of `terms` products, and where one of the factors may be rounded to bf16
@@ -73,10 +84,11 @@ fn products(bench: &Bench, tokens: usize, inner: usize, outer: usize, kind: Kind
     }
 }
 
-fn groups(bench: &Bench, kind: Kind) {
-    let (x, out) = (bench.input(30, 20, kind, 1), bench.output(30, 9, kind));
-    let weights: Vec<Placed> = (0..3).map(|expert| bench.weight(&numbers(9, 20, 10 + expert), kind.input)).collect();
-    let ranges = [(0, 11), (11, 0), (11, 19)];
+fn groups(bench: &Bench, counts: [usize; 3], inner: usize, outer: usize, kind: Kind) {
+    let tokens = counts.iter().sum();
+    let (x, out) = (bench.input(tokens, inner, kind, 1), bench.output(tokens, outer, kind));
+    let weights: Vec<Placed> = (0..3).map(|expert| bench.weight(&numbers(outer, inner, 10 + expert), kind.input)).collect();
+    let ranges = [(0, counts[0]), (counts[0], counts[1]), (counts[0] + counts[1], counts[2])];
     let group = GroupedProduct {
         outs: ranges.iter().map(|(start, count)| out.tensor.row_range(*start, *count)).collect(),
         lefts: ranges.iter().map(|(start, count)| MatrixView::plain(x.tensor.row_range(*start, *count))).collect(),
@@ -84,10 +96,10 @@ fn groups(bench: &Bench, kind: Kind) {
         scale: 0.5,
     };
     bench.backend.grouped_product(&group, true);
-    let expert_of = |row: usize| if row < 11 { 0 } else { 2 };
     let all: Vec<Matrix> = weights.iter().map(|weight| product::product(&x.values, &product::transpose(&weight.values), 0.5)).collect();
-    let sum = Matrix::from_fn(30, 9, |row, column| all[expert_of(row)].at(row, column));
-    bench.expect("grouped_product", &out, &plus(&out.values, &sum), product_error(20, kind));
+    let expert_of = |row: usize| ranges.iter().position(|(start, count)| (*start..start + count).contains(&row)).expect("one's row");
+    let sum = Matrix::from_fn(tokens, outer, |row, column| all[expert_of(row)].at(row, column));
+    bench.expect("grouped_product", &out, &plus(&out.values, &sum), product_error(inner, kind));
 }
 
 fn heads(bench: &Bench, kind: Kind) {
