@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 /// Turn your data into your own language model.
 #[derive(Debug, Parser)]
-#[command(name = "apertis", version, about, arg_required_else_help = true, after_help = EXAMPLES)]
+#[command(name = "apertis", version, about, after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// Where runs, models, data and caches live [default: $APERTIS_HOME, else the platform's data folder]
     #[arg(long, global = true, value_name = "FOLDER")]
@@ -14,12 +14,15 @@ pub(crate) struct Arguments {
     /// Print one JSON object as the last line of stdout
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) serve: ServeArguments,
     #[command(subcommand)]
-    pub(crate) verb: Verb,
+    pub(crate) verb: Option<Verb>,
 }
 
 const EXAMPLES: &str = "\
 Examples:
+  apertis
   apertis train model=./SmolLM2-135M data=chats.jsonl
   apertis train method=scratch data=book.txt model.layers=4 max_steps=2000
   apertis runs
@@ -85,8 +88,28 @@ Examples:
 
 Go on with `apertis train resume=lora-1`.";
 
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  apertis serve
+  apertis serve --port 9000 --no-open
+  apertis serve --host 0.0.0.0
+
+Beyond this computer a key is needed: apertis keys create laptop";
+
+const KEYS_EXAMPLES: &str = "\
+Examples:
+  apertis keys create laptop
+  apertis keys list
+  apertis keys revoke 3f2a91c04d5e";
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    /// Open the studio; the same as no verb
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(ServeArguments),
+    /// Make, list and revoke keys for the studio
+    #[command(after_help = KEYS_EXAMPLES)]
+    Keys(KeysArguments),
     /// Train a model: adapters, all of it, or from scratch
     Train(TrainArguments),
     /// Work on a run; started by `train`
@@ -320,4 +343,52 @@ pub(crate) enum BenchWhat {
     Train,
     /// Reading a prompt and answering
     Run,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub(crate) struct ServeArguments {
+    /// Port of the studio; the next free one where it is taken [default: 8420]
+    #[arg(long)]
+    pub(crate) port: Option<u16>,
+    /// Address to listen on; other computers reach 0.0.0.0 [default: 127.0.0.1]
+    #[arg(long)]
+    pub(crate) host: Option<std::net::IpAddr>,
+    /// Open no browser
+    #[arg(long)]
+    pub(crate) no_open: bool,
+    /// A further name under which the studio is reached; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub(crate) known_as: Vec<String>,
+    /// The address that people use, where a proxy stands before the studio
+    #[arg(long, value_name = "URL")]
+    pub(crate) public_url: Option<String>,
+    /// Address of a proxy whose word about addresses is believed; may be given several times
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) trusted_proxy: Vec<std::net::IpAddr>,
+    /// Ask for a key on this computer too
+    #[arg(long)]
+    pub(crate) require_key: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeysArguments {
+    #[command(subcommand)]
+    pub(crate) what: KeysVerb,
+}
+
+/// What is done with keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysVerb {
+    /// Make a key and print it, this once
+    Create {
+        /// What it is for
+        name: String,
+    },
+    /// List keys
+    List,
+    /// Take a key back, and end the sessions that it opened
+    Revoke {
+        /// The key's id
+        id: String,
+    },
 }

@@ -2,6 +2,7 @@
 
 mod answer;
 mod arguments;
+mod browser;
 mod commands;
 mod data;
 mod failure;
@@ -59,7 +60,15 @@ fn report_panic(info: &std::panic::PanicHookInfo<'_>) {
 
 fn run(arguments: Arguments, printer: &Printer) -> Result<ExitCode, Failure> {
     let home = || settings::home(arguments.home.as_deref());
-    match arguments.verb {
+    let Some(verb) = arguments.verb else {
+        return commands::serve::run(&arguments.serve, &home()?, printer);
+    };
+    if arguments.serve != arguments::ServeArguments::default() {
+        return Err(Failure::usage("apertis: settings of the studio stand before another verb").hint("Write them after `apertis serve`."));
+    }
+    match verb {
+        Verb::Serve(serve) => commands::serve::run(&serve, &home()?, printer),
+        Verb::Keys(keys) => commands::keys::run(&keys, &home()?, printer),
         Verb::Train(train) => commands::train::run(&train, &home()?, printer),
         Verb::Worker(worker) => commands::worker::run(&worker, &home()?, printer),
         Verb::Eval(eval) => commands::eval::run(&eval, &home()?, printer),

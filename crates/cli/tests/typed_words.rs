@@ -54,6 +54,8 @@ fn every_verb_helps() {
         "completions",
         "merge",
         "bench",
+        "serve",
+        "keys",
     ] {
         let answer = home.call(&[verb, "--help"]);
         assert_eq!(answer.code, 0, "{verb}: {}", answer.stderr);

@@ -7,6 +7,7 @@ use crate::run::RunRow;
 
 /// Which runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams, ToSchema)]
+#[into_params(parameter_in = Query)]
 #[serde(default)]
 pub struct CompareQuery {
     /// 2–100 ids, separated by commas.

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 pub struct Job {
     /// Its id.
     pub id: String,
-    /// upload, tokenise, measure_plan, merge, reindex.
+    /// upload, tokenise, measure_plan or merge.
     pub kind: String,
     /// What a person reads.
     pub title: String,
@@ -53,6 +53,4 @@ pub enum NewJob {
         /// best, last or step-000600.
         checkpoint: String,
     },
-    /// Fills the index from the folders again.
-    Reindex,
 }

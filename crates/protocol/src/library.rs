@@ -59,14 +59,26 @@ pub struct DataCard {
 
 /// Which rows of a data set.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams, ToSchema)]
+#[into_params(parameter_in = Query)]
 #[serde(default)]
 pub struct RowQuery {
-    /// A name of the list, or a path on the server's computer.
-    pub data: String,
+    /// The `reference` of a card, or a path on the server's computer; the address's own where absent.
+    pub data: Option<String>,
     /// First row, from 0.
     pub from: Option<u64>,
     /// How many, 1–100; 20 where absent.
     pub limit: Option<u32>,
+}
+
+/// What an upload is called. Its body is the file itself, as `application/octet-stream`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams, ToSchema)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub struct UploadQuery {
+    /// Name of the file; the data set is called as it is without its ending.
+    pub name: String,
+    /// Another name for the data set.
+    pub title: Option<String>,
 }
 
 /// Rows as chat, and what is wrong with others.
@@ -74,11 +86,11 @@ pub struct RowQuery {
 pub struct DataPreview {
     /// Recognised format, in words.
     pub format: String,
-    /// Rows of the whole set.
-    pub rows: u64,
+    /// Rows of the whole set; `None` until they are counted.
+    pub rows: Option<u64>,
     /// The rows asked for.
     pub items: Vec<DataRow>,
-    /// What is wrong, by reason, over the whole set.
+    /// What is wrong, by reason, over the whole set; empty until it is counted.
     pub reasons: Vec<Reason>,
 }
 

@@ -5,6 +5,7 @@ use utoipa::{IntoParams, ToSchema};
 
 /// Which curves, and how finely.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, IntoParams, ToSchema)]
+#[into_params(parameter_in = Query)]
 #[serde(default)]
 pub struct MetricQuery {
     /// Names separated by commas; all where absent.
@@ -15,10 +16,6 @@ pub struct MetricQuery {
     pub from: Option<u64>,
     /// Last step.
     pub to: Option<u64>,
-    /// Only points after this number of the log.
-    pub after: Option<u64>,
-    /// Whether points that a resume or rewind took back are sent too.
-    pub superseded: Option<bool>,
 }
 
 /// Curves of a run.

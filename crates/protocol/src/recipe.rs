@@ -111,3 +111,18 @@ pub struct Preset {
     /// Whether a person saved it.
     pub is_own: bool,
 }
+
+/// A preset to save under the name in its address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NewPreset {
+    /// What its card says.
+    pub title: String,
+    /// What it does.
+    #[serde(default)]
+    pub what: String,
+    /// When not to take it.
+    #[serde(default)]
+    pub not_for: String,
+    /// The fields that it sets.
+    pub fields: BTreeMap<String, String>,
+}

@@ -70,6 +70,7 @@ pub struct RunRow {
 
 /// Order and filter of the list.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, IntoParams, ToSchema)]
+#[into_params(parameter_in = Query)]
 #[serde(default)]
 pub struct RunQuery {
     /// Rows a page, 1–200; 50 where absent.
@@ -246,8 +247,6 @@ pub enum RunCommand {
     Unpause,
     /// Save a checkpoint after this step.
     SaveNow,
-    /// Evaluate after this step.
-    EvaluateNow,
     /// Save and end.
     Stop,
     /// End without saving.
@@ -256,11 +255,6 @@ pub enum RunCommand {
     SetLearningRate {
         /// The new one.
         learning_rate: f64,
-    },
-    /// Evaluate at another interval from here on.
-    SetEvalSteps {
-        /// Steps between evaluations.
-        eval_steps: u64,
     },
     /// Train until another end. The rest of the schedule is planned again from here.
     Extend {
@@ -332,6 +326,48 @@ pub struct RunEvent {
     pub kind: String,
     /// The kind's own fields.
     pub fields: serde_json::Value,
+}
+
+/// Which events.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams, ToSchema)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub struct EventQuery {
+    /// Only those after this number, the oldest first; the newest where absent.
+    pub after: Option<u64>,
+    /// How many, 1–2,000; 200 where absent.
+    pub limit: Option<u32>,
+    /// Whether finished steps are listed too.
+    pub points: Option<bool>,
+}
+
+/// Events of a run, the oldest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EventPage {
+    /// The events.
+    pub items: Vec<RunEvent>,
+    /// Whether there are more than these.
+    pub more: bool,
+    /// Number of the newest event of the log.
+    pub seq: u64,
+}
+
+/// How a file is wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams, ToSchema)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub struct FileQuery {
+    /// `frame` shows the report in a frame of our pages; a download where absent.
+    pub view: Option<String>,
+}
+
+/// The end of a text file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LogText {
+    /// Its newest lines.
+    pub text: String,
+    /// Size of the whole file.
+    pub bytes: u64,
 }
 
 /// Answers to the fixed prompts.

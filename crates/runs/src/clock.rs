@@ -51,3 +51,8 @@ impl Clock for WorkingClock {
 pub fn now_text() -> String {
     format!("{:.3}", jiff::Timestamp::now())
 }
+
+/// A time of a file in UTC, as it stands in events.
+pub fn text_of(time: std::time::SystemTime) -> String {
+    jiff::Timestamp::try_from(time).map_or_else(|_| now_text(), |time| format!("{time:.3}"))
+}

@@ -6,6 +6,7 @@
 mod card;
 pub mod checkpoints;
 pub mod clock;
+pub mod coach;
 pub mod control;
 pub mod durable;
 mod error;

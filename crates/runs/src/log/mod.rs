@@ -2,9 +2,11 @@
 
 mod reader;
 mod storage;
+mod stretch;
 mod writer;
 
 pub use reader::{LogFollower, last_event, read_log};
 pub(crate) use storage::RESERVE_NAME;
 pub use storage::{FileStorage, LogStorage};
+pub use stretch::events_after;
 pub use writer::LogWriter;

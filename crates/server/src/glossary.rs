@@ -1,0 +1,33 @@
+//! Words of the field that screens use, each with one sentence in plain language.
+
+/// Word and meaning, in alphabetical order.
+pub(crate) const WORDS: &[(&str, &str)] = &[
+    ("accuracy", "How often the model's first guess for the next token is the right one."),
+    ("adapter", "A small set of new weights beside a frozen model; it is what LoRA trains."),
+    ("attention head", "One of several parts of a layer that each decide which earlier tokens matter."),
+    ("batch", "The rows that one step of training learns from together."),
+    ("checkpoint", "The model as it was after some step, saved so that it can be used or gone on from."),
+    ("context", "The longest text the model can see at once, in tokens."),
+    ("epoch", "One pass through all of the training data."),
+    ("evaluation", "Measuring the model on rows that it does not learn from."),
+    ("gradient norm", "How strongly a step pulls at the weights; sudden jumps are a sign of trouble."),
+    ("held-out loss", "The loss on rows kept aside; when it rises while training loss falls, the model is memorising."),
+    ("learning rate", "How far each step moves the weights: too high breaks them, too low learns nothing."),
+    ("layer", "One of the stages that a text passes through in the model."),
+    ("loss", "How surprised the model is by the right next token; lower is better."),
+    ("masked", "A token that the model reads but is not trained to write."),
+    ("micro-batch", "A part of a batch that is computed at once, to fit into memory."),
+    ("optimizer", "The rule that turns gradients into new weights."),
+    ("parameter", "One number of the model that training can change."),
+    ("perplexity", "Among how many equally likely tokens the model feels it chooses; lower is better."),
+    ("precision", "How many bits each number takes: fewer are quicker and less exact."),
+    ("rank", "The width of an adapter: more can learn more, and costs more."),
+    ("recipe", "Every setting of a training run; the same recipe on the same data repeats the run."),
+    ("seed", "Where the random choices begin; the same seed makes the same choices."),
+    ("step", "One update of the weights, from one batch."),
+    ("target", "A token that the model is trained to write."),
+    ("token", "A piece of text, often a short word or a part of one: what models read and write."),
+    ("vocabulary", "All tokens that a model knows."),
+    ("warmup", "The first steps, in which the learning rate rises from zero."),
+    ("weight decay", "A slight pull of all weights towards zero, against memorising."),
+];

@@ -1,0 +1,130 @@
+//! One run: what it is, what a person calls it, and deleting it.
+
+use apertis_protocol::error::ErrorCode;
+use apertis_protocol::run::{Dependent, Run, RunChange};
+use apertis_runs::{RunCard, trash};
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::check_tags;
+use crate::describe::{self, Whole};
+use crate::failure::{Answer, Failure};
+use crate::mirror::KnownRun;
+use crate::queue;
+use crate::request::{Body, IfMatch, Place, blocking};
+use crate::routes::Router;
+use crate::studio::{Shared, Studio};
+
+/// Longest notes.
+const NOTES_BYTES_MAX: usize = 64 << 10;
+
+pub(super) fn router() -> Router {
+    OpenApiRouter::new().routes(routes!(get, change, delete)).routes(routes!(dependents)).routes(routes!(restore))
+}
+
+/// A run, whole.
+pub(super) fn describe(studio: &Studio, run: &KnownRun) -> Answer<Run> {
+    let record = studio.mirror.record(run)?;
+    let recipe = run.folder.recipe().unwrap_or_default();
+    let lock = apertis_runs::lock::lock_facts(&run.folder);
+    let state = record.state.with(&lock);
+    let row = describe::row(&run.card, &recipe, &record, &state);
+    let mut whole = describe::whole(Whole { row, card: &run.card, folder: &run.folder, recipe: &recipe, record: &record, state: &state });
+    whole.lineage.extend(made_of(studio, run));
+    Ok(whole)
+}
+
+/// Runs that began from this one's checkpoints.
+fn made_of(studio: &Studio, run: &KnownRun) -> Vec<Dependent> {
+    let (folder, name) = (run.folder.path().display().to_string(), run.folder.name());
+    let others =
+        studio.mirror.with_all(|runs| runs.values().filter(|other| other.card.id != run.card.id).cloned().collect::<Vec<KnownRun>>());
+    let stands_on = |other: &KnownRun| {
+        let Ok(recipe) = other.folder.recipe() else { return false };
+        let of = |text: &str| text == name || text.starts_with(&format!("{name}:")) || std::path::Path::new(text).starts_with(&folder);
+        of(&recipe.model) || of(&recipe.adapter)
+    };
+    let depends = |other: KnownRun| Dependent {
+        kind: "run".to_owned(),
+        name: other.card.title().to_owned(),
+        href: format!("/runs/{}", other.card.id),
+        relation: "made_into".to_owned(),
+    };
+    others.into_iter().filter(stands_on).map(depends).collect()
+}
+
+/// Shows a run.
+#[utoipa::path(get, path = "/runs/{id}", tag = "runs", params(("id" = String, Path)), responses((status = 200, body = Run)))]
+async fn get(State(studio): Shared, Place(id): Place<String>) -> Answer<Json<Run>> {
+    let run = studio.run(&id)?;
+    blocking(move || describe(&studio, &run)).await.map(Json)
+}
+
+/// Changes name, tags or notes.
+#[utoipa::path(
+    patch, path = "/runs/{id}", tag = "runs", request_body = RunChange,
+    params(("id" = String, Path), ("If-Match" = Option<String>, Header, description = "The `etag` that the change was made from.")),
+    responses((status = 200, body = Run))
+)]
+async fn change(State(studio): Shared, Place(id): Place<String>, if_match: IfMatch, Body(change): Body<RunChange>) -> Answer<Json<Run>> {
+    let run = studio.run(&id)?;
+    blocking(move || {
+        let mut card = RunCard::open(&studio.home, &run.folder)?;
+        let present = RunChange { name: Some(card.title().to_owned()), tags: Some(card.tags.clone()), notes: Some(card.notes.clone()) };
+        if_match.check(&describe::card_etag(&card), present)?;
+        if let Some(name) = change.name {
+            card.rename(&name)?;
+        }
+        if let Some(tags) = change.tags {
+            check_tags(&tags)?;
+            card.tags = tags;
+        }
+        if let Some(notes) = change.notes {
+            if notes.len() > NOTES_BYTES_MAX {
+                return Err(Failure::new(ErrorCode::TooLarge, "Notes have at most 64 KiB.").hint("Keep longer texts in a file."));
+            }
+            card.notes = notes;
+        }
+        card.write(&run.folder)?;
+        studio.mirror.look();
+        describe(&studio, &studio.run(&card.id)?)
+    })
+    .await
+    .map(Json)
+}
+
+/// Moves a run to the trash, where it is kept for 30 days.
+#[utoipa::path(delete, path = "/runs/{id}", tag = "runs", params(("id" = String, Path)), responses((status = 204)))]
+async fn delete(State(studio): Shared, Place(id): Place<String>) -> Answer<StatusCode> {
+    let run = studio.run(&id)?;
+    blocking(move || {
+        queue::leave(&studio.home, &run.folder)?;
+        trash::discard(&studio.home, &run.folder)?;
+        trash::sweep(&studio.home, std::time::SystemTime::now())?;
+        studio.mirror.look();
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
+}
+
+/// Takes a run out of the trash.
+#[utoipa::path(post, path = "/runs/{id}/restore", tag = "runs", params(("id" = String, Path)), responses((status = 200, body = Run)))]
+async fn restore(State(studio): Shared, Place(id): Place<String>) -> Answer<Json<Run>> {
+    blocking(move || {
+        trash::restore(&studio.home, &id)?;
+        studio.mirror.look();
+        describe(&studio, &studio.run(&id)?)
+    })
+    .await
+    .map(Json)
+}
+
+/// Lists what stands on a run: what deleting it would take away.
+#[utoipa::path(get, path = "/runs/{id}/dependents", tag = "runs", params(("id" = String, Path)), responses((status = 200, body = Vec<Dependent>)))]
+async fn dependents(State(studio): Shared, Place(id): Place<String>) -> Answer<Json<Vec<Dependent>>> {
+    let run = studio.run(&id)?;
+    blocking(move || Ok(made_of(&studio, &run))).await.map(Json)
+}
