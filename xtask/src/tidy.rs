@@ -15,8 +15,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("library", &["domain", "model"]),
     ("storage", &["domain"]),
     ("runs", &["domain", "storage", "trainer", "library"]),
+    ("protocol", &[]),
+    ("server", &["domain", "dataset", "library", "protocol", "runs", "tokenizer"]),
     ("testkit", &["domain", "kernels", "tokenizer", "dataset", "model", "trainer", "library", "runs"]),
-    ("cli", &["domain", "kernels", "tokenizer", "dataset", "model", "trainer", "library", "runs", "storage"]),
+    ("cli", &["domain", "kernels", "tokenizer", "dataset", "model", "trainer", "library", "runs", "server", "storage"]),
 ];
 
 /// Crates that read no environment, print nothing, and know no network, SQL or async.
