@@ -1,5 +1,6 @@
-//! Everything a developer runs: demo, test, bench, storm, tidy, deny, fuzz, generate, references.
+//! Everything a developer runs: demo, test, bench, api-types, storm, tidy, deny, fuzz, generate, references.
 
+mod api_types;
 mod bench;
 mod corpus;
 mod demo;
@@ -32,6 +33,7 @@ fn run(arguments: &[String]) -> Result<()> {
     match words.as_slice() {
         ["bench", ..] => bench::run(&root(), &arguments[1..]),
         ["generate", "corpus", ..] => corpus::run(&root(), &arguments[2..]),
+        ["api-types"] => api_types::run(&root()),
         ["demo"] => demo::run(&root()),
         ["references", ..] => references::run(&root(), &arguments[1..]),
         ["storm", ..] => storm::run(&root(), &arguments[1..]),
@@ -41,7 +43,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ["deny", ..] => deny::run(&root(), &arguments[1..]),
         ["fuzz", ..] => fuzz::run(&root(), &arguments[1..]),
         _ => bail!(
-            "xtask: expected demo, test, bench, storm, tidy, deny, fuzz, `generate corpus` or references, found `{}`",
+            "xtask: expected demo, test, bench, api-types, storm, tidy, deny, fuzz, `generate corpus` or references, found `{}`",
             words.join(" ")
         ),
     }

@@ -16,7 +16,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("storage", &["domain"]),
     ("runs", &["domain", "storage", "trainer", "library"]),
     ("protocol", &[]),
-    ("server", &["domain", "dataset", "library", "protocol", "runs", "tokenizer"]),
+    ("server", &["domain", "dataset", "library", "protocol", "runs", "storage", "tokenizer"]),
     ("testkit", &["domain", "kernels", "tokenizer", "dataset", "model", "trainer", "library", "runs"]),
     ("cli", &["domain", "kernels", "tokenizer", "dataset", "model", "trainer", "library", "runs", "server", "storage"]),
 ];

@@ -102,6 +102,29 @@ Examples:
   apertis keys list
   apertis keys revoke 3f2a91c04d5e";
 
+const REINDEX_EXAMPLES: &str = "\
+Examples:
+  apertis reindex
+  apertis reindex --database-url postgres://apertis@db.example/apertis
+
+The index is what lists and charts of the studio are read from. It is made of the run folders and
+can be made again at any time; keys, settings and jobs stay as they are.";
+
+const BACKUP_EXAMPLES: &str = "\
+Examples:
+  apertis backup records.jsonl
+  apertis backup records.jsonl --database-url postgres://apertis@db.example/apertis
+
+It holds what exists only in the database: keys (as hashes), sessions, settings, jobs. Runs, models
+and data are folders of the home: copy those with whatever copies folders.";
+
+const RESTORE_EXAMPLES: &str = "\
+Examples:
+  apertis restore records.jsonl
+  apertis restore records.jsonl --database-url postgres://apertis@db.example/apertis
+
+The records of the file take the place of those that are there.";
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Open the studio; the same as no verb
@@ -110,6 +133,15 @@ pub(crate) enum Verb {
     /// Make, list and revoke keys for the studio
     #[command(after_help = KEYS_EXAMPLES)]
     Keys(KeysArguments),
+    /// Fill the studio's index again from the run folders
+    #[command(after_help = REINDEX_EXAMPLES)]
+    Reindex(DatabaseArguments),
+    /// Write keys, settings and jobs of the studio into a file
+    #[command(after_help = BACKUP_EXAMPLES)]
+    Backup(BackupArguments),
+    /// Take keys, settings and jobs of the studio from a file
+    #[command(after_help = RESTORE_EXAMPLES)]
+    Restore(BackupArguments),
     /// Train a model: adapters, all of it, or from scratch
     Train(TrainArguments),
     /// Work on a run; started by `train`
@@ -368,10 +400,29 @@ pub(crate) struct ServeArguments {
     /// Ask for a key on this computer too
     #[arg(long)]
     pub(crate) require_key: bool,
+    #[command(flatten)]
+    pub(crate) database: DatabaseArguments,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub(crate) struct DatabaseArguments {
+    /// A PostgreSQL in place of the file in the home [default: $APERTIS_DATABASE_URL, else the file]
+    #[arg(long, value_name = "URL")]
+    pub(crate) database_url: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupArguments {
+    /// The file
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) database: DatabaseArguments,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct KeysArguments {
+    #[command(flatten)]
+    pub(crate) database: DatabaseArguments,
     #[command(subcommand)]
     pub(crate) what: KeysVerb,
 }

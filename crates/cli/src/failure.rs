@@ -63,6 +63,16 @@ impl From<apertis_runs::RunsError> for Failure {
     }
 }
 
+impl From<apertis_server::StorageError> for Failure {
+    fn from(error: apertis_server::StorageError) -> Failure {
+        let failure = Failure { code: "database", ..Failure::new(&error) };
+        match error.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure.hint("check the home's owner and permissions; `apertis reindex` fills a damaged index again"),
+        }
+    }
+}
+
 impl From<apertis_trainer::TrainError> for Failure {
     fn from(error: apertis_trainer::TrainError) -> Failure {
         let code = error.code();

@@ -69,6 +69,9 @@ fn run(arguments: Arguments, printer: &Printer) -> Result<ExitCode, Failure> {
     match verb {
         Verb::Serve(serve) => commands::serve::run(&serve, &home()?, printer),
         Verb::Keys(keys) => commands::keys::run(&keys, &home()?, printer),
+        Verb::Reindex(database) => commands::reindex::run(&database, &home()?, printer),
+        Verb::Backup(backup) => commands::backup::save(&backup, &home()?, printer),
+        Verb::Restore(backup) => commands::backup::restore(&backup, &home()?, printer),
         Verb::Train(train) => commands::train::run(&train, &home()?, printer),
         Verb::Worker(worker) => commands::worker::run(&worker, &home()?, printer),
         Verb::Eval(eval) => commands::eval::run(&eval, &home()?, printer),

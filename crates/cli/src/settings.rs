@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use apertis_domain::Recipe;
 use apertis_domain::recipe::Given;
 use apertis_runs::Home;
+use apertis_server::Database;
 use apertis_trainer::Surroundings;
 
+use crate::arguments::DatabaseArguments;
 use crate::failure::Failure;
 
 /// The home: `--home`, else `APERTIS_HOME`, else the platform's data folder.
@@ -17,6 +19,17 @@ pub(crate) fn home(given: Option<&Path>) -> Result<Home, Failure> {
             .ok_or_else(|| Failure::new("home: neither APERTIS_HOME nor HOME is set").hint("Say where with --home FOLDER."))?,
     };
     Ok(Home::open(&root)?)
+}
+
+/// The database of the studio: `--database-url`, else `APERTIS_DATABASE_URL`, else the file in the
+/// home. An address with a password is better kept in the environment than on a command line.
+pub(crate) fn database_url(given: &DatabaseArguments) -> Option<String> {
+    given.database_url.clone().or_else(|| std::env::var("APERTIS_DATABASE_URL").ok().filter(|url| !url.is_empty()))
+}
+
+/// Opens the database of the studio.
+pub(crate) fn database(given: &DatabaseArguments, home: &Home) -> Result<Database, Failure> {
+    Ok(Database::open(home, database_url(given).as_deref())?)
 }
 
 /// A recipe from `recipe=file.toml` and `key=value` arguments; the command line wins.

@@ -96,6 +96,25 @@ fn a_run_goes_on_without_the_server_and_is_there_when_it_is_back() {
     let page = format!("/api/v1/runs/{id}");
     server.until("training", &page, |run| run["row"]["step"].as_u64() > Some(20));
 
+    let batches = server.ask("GET", &format!("{page}/batches"), &Value::Null);
+    let first = &batches[0]["tokens"];
+    assert_eq!((&first[0]["kind"], &first[1]["kind"], &batches[0]["batch"]), (&json!("masked"), &json!("trained"), &json!(0)), "{batches}");
+
+    // What is asked is done at the next step, and stands in the log.
+    for (command, kind) in [
+        (json!({ "action": "evaluate_now" }), "evaluation_asked"),
+        (json!({ "action": "set_eval_steps", "eval_steps": 1000 }), "eval_steps_changed"),
+        (json!({ "action": "set_learning_rate", "learning_rate": 0.002 }), "learning_rate_changed"),
+    ] {
+        let answer = server.ask("POST", &format!("{page}/commands"), &command);
+        assert!(["accepted", "waiting"].iter().any(|outcome| answer["outcome"] == *outcome), "{command}: {answer}");
+        server.until(kind, &format!("{page}/events?limit=100"), |events| {
+            events["items"].as_array().is_some_and(|events| events.iter().any(|event| event["kind"] == kind))
+        });
+    }
+    let refused = server.ask("POST", &format!("{page}/commands"), &json!({ "action": "set_eval_steps", "eval_steps": 0 }));
+    assert_eq!(refused["code"], json!("bad_request"), "{refused}");
+
     // The server dies without a word; the run does not notice.
     server.signal("-KILL");
     server.child.wait().expect("it was ours");
@@ -148,4 +167,57 @@ fn keys_are_made_listed_and_revoked() {
     assert_eq!(home.call(&["keys", "revoke", id]).code, 1);
     let misplaced = home.call(&["--port", "9000", "runs"]);
     assert_eq!(misplaced.code, 2, "{}", misplaced.stderr);
+}
+
+#[test]
+fn records_are_carried_and_the_index_is_made_again() {
+    let home = Home::new();
+    home.write("book.txt", text());
+    let made = home.json(&["keys", "create", "laptop"]);
+    let file = home.path().join("records.jsonl").display().to_string();
+    assert_eq!(home.json(&["backup", &file])["counts"]["keys"], json!(1));
+    assert_eq!(home.json(&["keys", "revoke", made["id"].as_str().expect("an id")])["revoked"], made["id"]);
+    assert_eq!(home.json(&["restore", &file])["counts"]["keys"], json!(1));
+    assert_eq!(home.json(&["keys", "list"])["keys"][0]["id"], made["id"]);
+
+    home.json(&[
+        "train",
+        "method=scratch",
+        "data=book.txt",
+        "tokenizer=char",
+        "model.layers=1",
+        "model.heads=2",
+        "model.width=16",
+        "model.context=32",
+        "max_length=32",
+        "batch_size=4",
+        "threads=1",
+        "max_steps=3",
+        "name=tiny",
+    ]);
+    std::fs::remove_file(home.path().join("apertis.db")).expect("the database is there");
+    assert_eq!(home.json(&["reindex"])["runs"], json!(1));
+    let server = Server::start(&home);
+    assert_eq!(server.ask("GET", "/api/v1/runs", &Value::Null)["items"][0]["name"], json!("tiny"));
+    for verb in [vec!["reindex"], vec!["restore", &file]] {
+        let refused = home.call(&verb);
+        assert!(refused.code == 1 && refused.stderr.contains("has the database open"), "{}", refused.stderr);
+    }
+    drop(server);
+
+    let check = |arguments: &[&str], code: i32, expected: &str| {
+        let answer = home.call(arguments);
+        assert!(answer.code == code && answer.stderr.contains(expected), "{arguments:?}: {} {}", answer.code, answer.stderr);
+    };
+    check(&["backup"], 2, "<FILE>");
+    check(&["backup", home.path().to_str().expect("a plain path")], 2, "expected a file to write");
+    check(&["backup", "/no/such/folder/x"], 1, "write /no/such/folder/x");
+    check(&["restore", "/no/such/file"], 1, "/no/such/file");
+    check(&["restore", &home.write("other.jsonl", "{}\n")], 1, "expected the first line of a backup");
+    check(&["reindex", "--database-url", "mysql://root:secret@db/x"], 1, "expected postgres://");
+    check(&["keys", "create", " "], 2, "expected a name of 1 to 80 characters");
+    for verb in ["reindex", "backup", "restore", "keys", "serve"] {
+        let help = home.call(&[verb, "--help"]);
+        assert!(help.stdout.contains("Examples:") && help.stdout.contains("--database-url"), "{}", help.stdout);
+    }
 }

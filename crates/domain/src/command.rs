@@ -34,6 +34,13 @@ pub enum Action {
         /// The new highest learning rate.
         learning_rate: f64,
     },
+    /// Evaluate after this step. It does not count against `patience`.
+    EvaluateNow,
+    /// Evaluate after every so many steps from here on.
+    SetEvalSteps {
+        /// Steps from one evaluation to the next, at least 1.
+        eval_steps: u64,
+    },
     /// Train longer than planned.
     Extend {
         /// Passes through the data, in total; 0 leaves them.
@@ -54,6 +61,8 @@ impl Action {
             Action::SaveNow => "save_now",
             Action::Stop { .. } => "stop",
             Action::SetLearningRate { .. } => "set_learning_rate",
+            Action::EvaluateNow => "evaluate_now",
+            Action::SetEvalSteps { .. } => "set_eval_steps",
             Action::Extend { .. } => "extend",
         }
     }

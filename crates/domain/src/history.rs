@@ -15,7 +15,12 @@ pub fn is_point(kind: &EventKind) -> bool {
 pub fn is_decision(kind: &EventKind) -> bool {
     matches!(
         kind,
-        EventKind::BatchSkipped(_) | EventKind::ScheduleReplanned(_) | EventKind::LearningRateChanged(_) | EventKind::MicroBatchHalved(_)
+        EventKind::BatchSkipped(_)
+            | EventKind::ScheduleReplanned(_)
+            | EventKind::LearningRateChanged(_)
+            | EventKind::EvalStepsChanged(_)
+            | EventKind::EvaluationAsked(_)
+            | EventKind::MicroBatchHalved(_)
     )
 }
 

@@ -123,11 +123,13 @@ fn decisions_are_what_a_resume_repeats() {
     let log = events(vec![
         (1, StepFinished::default().into()),
         (2, LearningRateChanged { from: 1.0, to: 2.0 }.into()),
+        (2, EvalStepsChanged { from: 10, to: 5 }.into()),
+        (2, EvaluationAsked::default().into()),
         (3, MicroBatchHalved::default().into()),
         (3, RunFinished::default().into()),
     ]);
     let seqs: Vec<_> = decisions(&log).iter().map(|event| event.seq).collect();
-    assert_eq!(seqs, [1, 2]);
+    assert_eq!(seqs, [1, 2, 3, 4]);
 }
 
 #[test]

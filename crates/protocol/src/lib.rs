@@ -9,7 +9,7 @@
 //!
 //! | path under `/api/v1` | body → answer |
 //! |---|---|
-//! | `GET session`, `POST session`, `DELETE session` | → [`session::Session`]; [`session::Login`] |
+//! | `GET session`, `POST session`, `DELETE session`, `POST session/phone` | → [`session::Session`]; [`session::Login`]; [`session::PhoneCode`] |
 //! | `GET home` | → [`home::HomePage`] |
 //! | `GET runs` | [`run::RunQuery`] → [`page::Page`] of [`run::RunRow`] |
 //! | `POST runs` | [`run::NewRun`] → [`run::Run`] |
@@ -19,7 +19,7 @@
 //! | `POST runs/{id}/resume`, `…/clone`, `…/restore` | → [`run::Run`] or [`recipe::RecipeForm`] |
 //! | `GET runs/{id}/reproduce` | → [`run::Reproduction`]: what differs from then |
 //! | `GET runs/{id}/metrics` | [`metric::MetricQuery`] → [`metric::Metrics`] |
-//! | `GET runs/{id}/events`, `samples`, `coach`, `files`, `log`, `recipe` | see [`run`], [`metric`] |
+//! | `GET runs/{id}/events`, `samples`, `batches`, `coach`, `files`, `log`, `recipe` | see [`run`], [`metric`] |
 //! | `GET runs/{id}/files/{path}` | the file, as a download; `report.html?view=frame` to be framed |
 //! | `GET compare` | [`compare::CompareQuery`] → [`compare::Comparison`] |
 //! | `GET catalogue` | → [`recipe::Catalogue`] |
@@ -30,6 +30,7 @@
 //! | `GET queue`, `PUT queue` | [`queue::QueueChange`] with `If-Match` → [`queue::Queue`] |
 //! | `POST sweeps`, `GET sweeps/{id}` | [`queue::SweepDraft`] → [`queue::Sweep`] |
 //! | `GET jobs`, `POST jobs`, `GET jobs/{id}`, `POST jobs/{id}/cancel`, `…/again`, `GET jobs/{id}/log` | [`job::Job`] |
+//! | `POST system/cleanup` | [`system::Cleanup`] → [`system::DiskUse`] |
 //! | `GET system`, `GET settings`, `PATCH settings`, `GET keys`, `POST keys`, `DELETE keys/{id}` | see [`system`] |
 
 pub mod compare;

@@ -65,7 +65,7 @@ pub struct Mark {
     pub step: u64,
     /// Working time until then.
     pub elapsed_ms: u64,
-    /// evaluation, checkpoint, best, pause, resume, learning_rate, rewind, sleep, extended.
+    /// evaluation, checkpoint, best, pause, resume, learning_rate, eval_steps, rewind, sleep, extended.
     pub kind: String,
     /// What to show when it is pointed at.
     pub text: String,

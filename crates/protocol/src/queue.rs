@@ -1,5 +1,7 @@
 //! What waits, and groups of runs that try values of fields.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -23,6 +25,8 @@ pub struct Queue {
 pub struct QueueChange {
     /// Ids in their new order; those that are left out follow as they were.
     pub order: Option<Vec<String>>,
+    /// Priorities by id, −100 to 100: a higher one begins before every lower one; 0 is usual.
+    pub priorities: Option<BTreeMap<String, i32>>,
     /// Whether nothing new begins.
     pub is_paused: Option<bool>,
 }

@@ -256,6 +256,13 @@ pub enum RunCommand {
         /// The new one.
         learning_rate: f64,
     },
+    /// Evaluate after this step.
+    EvaluateNow,
+    /// Evaluate after every so many steps from here on.
+    SetEvalSteps {
+        /// Steps from one evaluation to the next, at least 1.
+        eval_steps: u64,
+    },
     /// Train until another end. The rest of the schedule is planned again from here.
     Extend {
         /// Passes through the data in total; 0 leaves them.

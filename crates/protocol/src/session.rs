@@ -24,6 +24,18 @@ pub struct Session {
     pub epoch: String,
 }
 
+/// A way for another device to log in, once and soon.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PhoneCode {
+    /// Taken by the login page in place of a key.
+    pub code: String,
+    /// Addresses of the login page with the code in them, after `#`, for a QR code; empty where
+    /// other devices cannot reach this server.
+    pub urls: Vec<String>,
+    /// Seconds for which it holds.
+    pub seconds: u64,
+}
+
 /// A key traded for a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Login {

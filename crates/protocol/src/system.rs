@@ -113,6 +113,13 @@ pub struct Removable {
     pub bytes: u64,
 }
 
+/// What to remove.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Cleanup {
+    /// Kinds of [`Removable`]: cache, trash.
+    pub kinds: Vec<String>,
+}
+
 /// A finding of the doctor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Finding {

@@ -69,11 +69,11 @@ impl RunCard {
     /// # Errors
     /// The card cannot be written.
     pub fn open(home: &Home, run: &RunFolder) -> Result<RunCard, RunsError> {
-        let found = RunCard::read(run);
+        let found = RunCard::look(run);
         match found {
             Some(card) if card.folder == run.name() => Ok(card),
             Some(card) => {
-                let original = RunFolder::open(&home.runs().join(&card.folder)).ok().and_then(|folder| RunCard::read(&folder));
+                let original = RunFolder::open(&home.runs().join(&card.folder)).ok().and_then(|folder| RunCard::look(&folder));
                 let is_copy = original.is_some_and(|original| original.id == card.id);
                 let id = if is_copy { new_id() } else { card.id.clone() };
                 // The place in queue and sweep is the original's.
@@ -90,7 +90,8 @@ impl RunCard {
         }
     }
 
-    fn read(run: &RunFolder) -> Option<RunCard> {
+    /// The card as it lies there, if one does.
+    pub fn look(run: &RunFolder) -> Option<RunCard> {
         let text = fs::read_to_string(path(run)).ok()?;
         toml::from_str(&text).ok().filter(|card: &RunCard| !card.id.is_empty())
     }

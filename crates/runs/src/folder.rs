@@ -232,6 +232,11 @@ impl RunFolder {
         self.path.join("samples.jsonl")
     }
 
+    /// Rows of the first batches.
+    pub fn first_batches(&self) -> PathBuf {
+        self.path.join("first-batches.json")
+    }
+
     /// Requests to the run.
     pub fn control(&self) -> PathBuf {
         self.path.join("control")

@@ -52,6 +52,11 @@ impl Home {
         self.root.join("cache")
     }
 
+    /// Deleted runs.
+    pub fn trash(&self) -> PathBuf {
+        self.root.join("trash")
+    }
+
     /// Locks of devices.
     pub fn locks(&self) -> PathBuf {
         self.root.join("locks")

@@ -8,14 +8,14 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::path::Path;
 
-use apertis_domain::Event;
+use apertis_domain::{Event, LockFacts};
 use apertis_storage::index::{LogLine, LogPart, LogPlace, Mirrored, RunFacts, RunParts, Sample, SamplePart};
 use apertis_storage::{Storage, StorageError};
 use serde_json::Value;
 
 use crate::error::AtPath;
 use crate::lock::lock_facts;
-use crate::{Home, RunFolder, RunsError};
+use crate::{Home, RunFolder, RunsError, facts};
 
 /// Most that is read at once.
 ///
@@ -55,6 +55,16 @@ impl Look {
     /// The new events, oldest first.
     pub fn events(&self) -> impl Iterator<Item = &Event> {
         self.parts.log.iter().flat_map(|log| &log.lines).map(|line| &line.event)
+    }
+
+    /// Whether neither log nor samples had anything new.
+    pub fn is_empty(&self) -> bool {
+        self.parts.log.is_none() && self.parts.samples.is_none()
+    }
+
+    /// Who holds the run.
+    pub fn lock(&self) -> &LockFacts {
+        &self.parts.lock
     }
 }
 
@@ -126,23 +136,33 @@ impl RunMirror {
     }
 }
 
-/// Fills the index of runs again from their folders: drops it, then reads every log from its
-/// beginning. Records stay. `facts` says what of a run is not in its log; a run that cannot be read
-/// is left out and named. `progress` hears how many of how many are done.
+/// Fills the index of runs again from their folders, those in the trash too: drops it, then reads
+/// every log from its beginning. Records stay. A run that cannot be read is left out and named.
+/// `progress` hears how many of how many are done.
 ///
 /// # Errors
 /// The home cannot be listed, or the database refuses.
 pub async fn reindex(
     storage: &Storage,
     home: &Home,
-    facts: impl Fn(&RunFolder) -> RunFacts,
     mut progress: impl FnMut(usize, usize),
 ) -> Result<Vec<(String, RunsError)>, RunsError> {
     storage.clear_index().await?;
-    let folders = RunFolder::all(home)?;
     let mut failures = Vec::new();
-    for (index, folder) in folders.iter().enumerate() {
-        let facts = facts(folder);
+    let mut runs = Vec::new();
+    let mut ids = HashSet::new();
+    for folder in facts::folders(home)? {
+        match facts::card_of(home, &folder) {
+            // A run that was copied out of the trash by hand is there twice.
+            Ok(card) if !ids.insert(card.id.clone()) => {}
+            Ok(card) => runs.push((folder, card)),
+            Err(error) => failures.push((folder.name(), error)),
+        }
+    }
+    let places = facts::queue_places(runs.iter().filter_map(|(_, card)| Some((card.id.as_str(), card.queue.as_ref()?))));
+    for (index, (folder, card)) in runs.iter().enumerate() {
+        let recipe = folder.recipe().unwrap_or_default();
+        let facts = facts::facts_of(home, folder, card, &recipe, places.get(&card.id).copied());
         let mut mirror = RunMirror { folder: folder.clone(), log: LogPlace::default(), samples: LogPlace::default() };
         match mirror.catch_up(storage, &facts).await {
             Ok(_) => {}
@@ -150,7 +170,7 @@ pub async fn reindex(
             Err(error @ RunsError::Storage(StorageError::Database { .. })) => return Err(error),
             Err(error) => failures.push((folder.name(), error)),
         }
-        progress(index + 1, folders.len());
+        progress(index + 1, runs.len());
     }
     Ok(failures)
 }

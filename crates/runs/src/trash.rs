@@ -34,7 +34,7 @@ pub fn discard(home: &Home, run: &RunFolder) -> Result<TrashedRun, RunsError> {
         return Err(RunsError::AlreadyRunning { path: run.path().to_owned(), holder: "stop it first".to_owned() });
     }
     let card = RunCard::open(home, run)?;
-    let trash = folder(home);
+    let trash = home.trash();
     fs::create_dir_all(&trash).at("create folder", &trash)?;
     let path = trash.join(&card.id);
     fs::rename(run.path(), &path).at("move to the trash", run.path())?;
@@ -49,7 +49,7 @@ pub fn discard(home: &Home, run: &RunFolder) -> Result<TrashedRun, RunsError> {
 /// # Errors
 /// The trash cannot be listed.
 pub fn list(home: &Home) -> Result<Vec<TrashedRun>, RunsError> {
-    let trash = folder(home);
+    let trash = home.trash();
     let entries = match fs::read_dir(&trash) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -91,10 +91,6 @@ pub fn sweep(home: &Home, now: SystemTime) -> Result<usize, RunsError> {
 
 /// Holds the name of the run's folder; its time is when the run came here.
 const MARK: &str = "trashed.txt";
-
-fn folder(home: &Home) -> PathBuf {
-    home.root().join("trash")
-}
 
 fn trashed(path: &Path) -> Option<TrashedRun> {
     let mark = path.join(MARK);

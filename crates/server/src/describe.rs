@@ -1,158 +1,119 @@
 //! Runs as they go over the wire, made from what stands of their logs.
 
-use apertis_domain::{Action, Event, Recipe, RunState};
-use apertis_protocol::run::{CoachNote, Dependent, FieldValue, MemoryPart, Reason, RowCounts, Run, RunCommand, RunEvent, RunRow, State};
+use apertis_domain::{Action, Event, Recipe};
+use apertis_protocol::home::NextStep;
+use apertis_protocol::run::{
+    CoachNote, Dependent, Energy, FieldValue, MemoryPart, Reason, RowCounts, Run, RunCommand, RunEvent, RunRow, State,
+};
 use apertis_runs::coach::{Note, Tone};
-use apertis_runs::{RunCard, RunFolder, RunRecord};
+use apertis_runs::{RunCard, RunFolder};
+use apertis_storage::index;
 use serde_json::{Map, Value};
 
+use crate::mirror::KnownRun;
 use crate::recipes;
 use crate::request::etag;
 
-/// Values of the small curve in a list.
-const CURVE_POINTS: usize = 48;
-/// Weight of the newest loss in the smoothed one.
-const SMOOTHING: f64 = 0.1;
 /// Row numbers of a reason that are sent.
 const REASON_ROWS: usize = 20;
 
-/// A state with what a person reads.
-pub(crate) fn state(state: &RunState) -> State {
-    let reason = match state {
-        RunState::Paused { reason } | RunState::Finished { reason } => reason.clone(),
-        RunState::Failed { code } => code.clone(),
-        RunState::Elsewhere { host } => host.clone(),
-        _ => String::new(),
-    };
-    State { name: state.name().to_owned(), reason, text: state.to_string(), is_active: state.is_active() }
-}
-
-/// The last part of a path, or a text as it is.
-fn short(text: &str) -> String {
-    let end = text.trim_end_matches(['/', '\\']);
-    end.rsplit(['/', '\\']).next().unwrap_or(end).to_owned()
-}
-
 /// A run in a list.
-pub(crate) fn row(card: &RunCard, recipe: &Recipe, record: &RunRecord, state_now: &RunState) -> RunRow {
-    let best = record.best();
-    let failed = record.failed.clone().unwrap_or_default();
+pub(crate) fn row(row: &index::RunRow) -> RunRow {
+    let index::RunRow { facts, status, .. } = row;
     RunRow {
-        id: card.id.clone(),
-        name: card.title().to_owned(),
-        state: state(state_now),
-        tags: card.tags.clone(),
-        method: recipe.method.name().to_owned(),
-        model: if recipe.model.is_empty() { recipe.shape.family.clone() } else { short(&recipe.model) },
-        data: short(&recipe.data),
-        step: record.step(),
-        total_steps: record.total_steps,
-        epoch: record.steps.last().map_or(0.0, |point| point.value.epoch),
-        train_loss: smoothed_loss(record),
-        best_loss: best.map(|point| point.value.loss),
-        best_step: best.map(|point| point.step),
-        tokens_per_second: Some(record.tokens_per_second()).filter(|speed| *speed > 0.0),
-        elapsed_ms: record.elapsed_ms,
-        left_ms: record.seconds_left().filter(|_| state_now.is_active()).map(|seconds| (seconds * 1e3) as u64),
-        curve: curve(record),
-        created_at: card.created_at.clone(),
-        changed_at: if record.changed_at.is_empty() { card.created_at.clone() } else { record.changed_at.clone() },
-        failure: failed.message,
-        failure_hint: failed.hint,
-        queue_place: None,
-        sweep: card.sweep.as_ref().map(|place| place.id.clone()),
+        id: facts.id.clone(),
+        name: facts.name.clone(),
+        state: State { name: status.name.clone(), reason: status.reason.clone(), text: status.text.clone(), is_active: status.is_active },
+        tags: facts.tags.clone(),
+        method: facts.method.clone(),
+        model: facts.model.clone(),
+        data: facts.data.clone(),
+        step: row.step,
+        total_steps: row.total_steps,
+        epoch: row.epoch,
+        train_loss: row.train_loss,
+        best_loss: row.best_loss,
+        best_step: row.best_step,
+        tokens_per_second: row.tokens_per_second.filter(|speed| *speed > 0.0),
+        elapsed_ms: row.elapsed_ms,
+        left_ms: row.left_ms,
+        curve: row.curve.clone(),
+        created_at: row.created_at.clone(),
+        changed_at: row.changed_at.clone(),
+        failure: row.failure.clone(),
+        failure_hint: row.failure_hint.clone(),
+        queue_place: facts.queue_place,
+        sweep: facts.sweep.clone(),
     }
 }
 
-fn smoothed_loss(record: &RunRecord) -> Option<f64> {
-    // Older points hardly weigh in.
-    let recent = &record.steps[record.steps.len().saturating_sub(60)..];
-    let losses = recent.iter().map(|point| point.value.loss).filter(|loss| loss.is_finite());
-    losses.reduce(|smooth, loss| smooth + SMOOTHING * (loss - smooth))
+/// Rows of a list.
+pub(crate) fn rows(rows: &[index::RunRow]) -> Vec<RunRow> {
+    rows.iter().map(row).collect()
 }
 
-fn curve(record: &RunRecord) -> Vec<Option<f32>> {
-    let steps = &record.steps;
-    let size = steps.len().div_ceil(CURVE_POINTS).max(1);
-    steps
-        .chunks(size)
-        .map(|chunk| {
-            let finite: Vec<f64> = chunk.iter().map(|point| point.value.loss).filter(|loss| loss.is_finite()).collect();
-            (!finite.is_empty()).then(|| (finite.iter().sum::<f64>() / finite.len() as f64) as f32)
-        })
-        .collect()
-}
-
-/// What a run's page shows of it.
-pub(crate) struct Whole<'a> {
-    pub(crate) row: RunRow,
-    pub(crate) card: &'a RunCard,
-    pub(crate) folder: &'a RunFolder,
-    pub(crate) recipe: &'a Recipe,
-    pub(crate) record: &'a RunRecord,
-    pub(crate) state: &'a RunState,
-}
-
-/// One run, whole.
-pub(crate) fn whole(of: Whole<'_>) -> Run {
-    let Whole { row, card, folder, recipe, record, state } = of;
-    let plan = record.plan.clone().unwrap_or_default();
+/// One run, whole: `others` are the runs that were made of it, `watts` what the machine takes under
+/// load where a person said so.
+pub(crate) fn whole(run: &KnownRun, recipe: &Recipe, others: &[index::RunRow], watts: f64) -> Run {
+    let (facts, details) = (&run.row.facts, &run.details);
+    let plan = details.plan.clone().unwrap_or_default();
+    let mut lineage = made_from(recipe);
+    lineage.extend(made_into(others));
     Run {
-        folder: folder.path().display().to_string(),
-        notes: card.notes.clone(),
+        row: row(&run.row),
+        folder: run.folder.path().display().to_string(),
+        notes: facts.notes.clone(),
         changed_fields: recipes::changed(recipe),
         parameters: plan.parameters,
         trainable_parameters: plan.trainable_parameters,
         memory: plan.memory.into_iter().map(|part| MemoryPart { component: part.component, bytes: part.bytes }).collect(),
-        peak_memory_bytes: record.memory.as_ref().map(|memory| memory.peak_rss_bytes),
-        rows: record.data.as_ref().map(row_counts),
-        energy: None,
-        has_report: folder.report().is_file(),
-        can: can(state, record),
-        next: next_steps(card, folder, record, state),
-        lineage: lineage(recipe),
+        peak_memory_bytes: details.memory.as_ref().map(|memory| memory.peak_rss_bytes),
+        rows: details.data.as_ref().map(row_counts),
+        energy: (watts > 0.0).then(|| Energy { joules: watts * run.row.elapsed_ms as f64 / 1e3, source: "watts".to_owned() }),
+        has_report: run.folder.report().is_file(),
+        can: can(&run.row),
+        next: next_steps(&run.folder, &run.row),
+        lineage,
         command: recipe.to_command(),
-        seq: record.seq.unwrap_or(0),
-        etag: card_etag(card),
-        row,
+        seq: run.row.seq.unwrap_or(0),
+        etag: words_etag(&facts.name, &facts.tags, &facts.notes),
     }
 }
 
 /// Names the words that a person gave a run.
 pub(crate) fn card_etag(card: &RunCard) -> String {
-    let tags = card.tags.join("\u{1}");
-    etag(&[card.title(), &tags, &card.notes])
+    words_etag(card.title(), &card.tags, &card.notes)
+}
+
+fn words_etag(name: &str, tags: &[String], notes: &str) -> String {
+    etag(&[name, &tags.join("\u{1}"), notes])
 }
 
 /// What can be asked of a run in a state.
-pub(crate) fn can(state: &RunState, record: &RunRecord) -> Vec<String> {
-    let words: &[&str] = match state {
-        RunState::Training | RunState::Evaluating | RunState::Saving => {
-            &["pause", "save_now", "stop", "abort", "set_learning_rate", "extend", "clone"]
+fn can(row: &index::RunRow) -> Vec<String> {
+    let words: &[&str] = match row.status.name.as_str() {
+        "training" | "evaluating" | "saving" => {
+            &["pause", "save_now", "evaluate_now", "stop", "abort", "set_learning_rate", "set_eval_steps", "extend", "clone"]
         }
-        RunState::Preparing => &["stop", "abort", "clone"],
-        RunState::Paused { .. } => &["unpause", "stop", "abort", "clone"],
+        "preparing" => &["stop", "abort", "clone"],
+        "paused" => &["unpause", "stop", "abort", "clone"],
         // A worker waits in line itself.
-        RunState::Queued if record.seq.is_some() => &["stop", "clone"],
-        RunState::Queued => &["resume", "delete", "clone"],
-        RunState::Stopping | RunState::NotAnswering | RunState::Elsewhere { .. } => &["clone"],
-        RunState::Finished { .. } => &["extend", "delete", "clone", "reproduce"],
-        RunState::Stopped | RunState::Interrupted | RunState::Failed { .. } => &["resume", "delete", "clone", "reproduce"],
+        "queued" if row.seq.is_some() => &["stop", "clone"],
+        "queued" => &["resume", "delete", "clone"],
+        "finished" => &["extend", "delete", "clone", "reproduce"],
+        "stopped" | "interrupted" | "failed" => &["resume", "delete", "clone", "reproduce"],
+        _ => &["clone"],
     };
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
-fn next_steps(card: &RunCard, folder: &RunFolder, record: &RunRecord, state: &RunState) -> Vec<apertis_protocol::home::NextStep> {
-    if !matches!(state, RunState::Finished { .. } | RunState::Stopped) || record.checkpoints.is_empty() {
+fn next_steps(folder: &RunFolder, row: &index::RunRow) -> Vec<NextStep> {
+    if !matches!(row.status.name.as_str(), "finished" | "stopped") || !folder.last().exists() {
         return Vec::new();
     }
-    let (name, page) = (folder.name(), format!("/runs/{}", card.id));
-    let step = |text: &str, label: &str, href: String, command: String| apertis_protocol::home::NextStep {
-        text: text.to_owned(),
-        label: label.to_owned(),
-        href,
-        command,
-    };
+    let (name, page) = (folder.name(), format!("/runs/{}", row.facts.id));
+    let step =
+        |text: &str, label: &str, href: String, command: String| NextStep { text: text.to_owned(), label: label.to_owned(), href, command };
     vec![
         step("Ask the model something in a terminal.", "Copy the command", page.clone(), format!("apertis run {name}")),
         step(
@@ -170,7 +131,8 @@ fn next_steps(card: &RunCard, folder: &RunFolder, record: &RunRecord, state: &Ru
     ]
 }
 
-fn lineage(recipe: &Recipe) -> Vec<Dependent> {
+fn made_from(recipe: &Recipe) -> Vec<Dependent> {
+    let short = |text: &str| text.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or(text).to_owned();
     let from = |kind: &str, name: &str| Dependent {
         kind: kind.to_owned(),
         name: short(name),
@@ -179,6 +141,16 @@ fn lineage(recipe: &Recipe) -> Vec<Dependent> {
     };
     let parts = [("model", &recipe.model), ("checkpoint", &recipe.adapter), ("data", &recipe.data), ("data", &recipe.eval_data)];
     parts.into_iter().filter(|(_, name)| !name.is_empty()).map(|(kind, name)| from(kind, name)).collect()
+}
+
+/// Runs that began from another one's checkpoints.
+pub(crate) fn made_into(others: &[index::RunRow]) -> impl Iterator<Item = Dependent> {
+    others.iter().map(|other| Dependent {
+        kind: "run".to_owned(),
+        name: other.facts.name.clone(),
+        href: format!("/runs/{}", other.facts.id),
+        relation: "made_into".to_owned(),
+    })
 }
 
 fn row_counts(data: &apertis_domain::event::DataChecked) -> RowCounts {
@@ -240,6 +212,8 @@ pub(crate) fn coach_note(note: Note) -> CoachNote {
         Action::Stop { now: false } => RunCommand::Stop,
         Action::Stop { now: true } => RunCommand::Abort,
         Action::SetLearningRate { learning_rate } => RunCommand::SetLearningRate { learning_rate },
+        Action::EvaluateNow => RunCommand::EvaluateNow,
+        Action::SetEvalSteps { eval_steps } => RunCommand::SetEvalSteps { eval_steps },
         Action::Extend { epochs, max_steps } => RunCommand::Extend { epochs, max_steps },
     });
     CoachNote { tone: tone.to_owned(), text: note.text, advice: note.advice, action, step: note.step }

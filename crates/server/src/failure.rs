@@ -10,6 +10,7 @@ use apertis_domain::RecipeError;
 use apertis_library::LibraryError;
 use apertis_protocol::error::{ApiError, ErrorCode};
 use apertis_runs::{RunsError, is_disk_full};
+use apertis_storage::StorageError;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
@@ -106,8 +107,32 @@ impl From<RecipeError> for Failure {
     }
 }
 
+impl From<StorageError> for Failure {
+    fn from(error: StorageError) -> Failure {
+        let hint = error.hint();
+        let failure = match error {
+            StorageError::Conflict { value, found, .. } => {
+                let details = json!({ "present": value, "etag": found.to_string() });
+                return Failure::new(ErrorCode::Conflict, "It was changed since this page read it.").details(details);
+            }
+            StorageError::Query { message } => return Failure::bad(message),
+            StorageError::File { source, .. } if is_disk_full(&source) => return Failure::new(ErrorCode::DiskFull, "The disk is full."),
+            error @ (StorageError::Damaged { .. } | StorageError::PlaceMoved { .. }) => Failure::internal(error),
+            error => Failure { cause: Some(error.to_string()), ..Failure::new(ErrorCode::Unavailable, "The database does not answer.") },
+        };
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
 impl From<RunsError> for Failure {
     fn from(error: RunsError) -> Failure {
+        let error = match error {
+            RunsError::Storage(error) => return error.into(),
+            error => error,
+        };
         let hint = error.hint();
         let code = match &error {
             RunsError::NotFound { .. } => ErrorCode::NotFound,
@@ -117,8 +142,7 @@ impl From<RunsError> for Failure {
             RunsError::Recipe(_) => ErrorCode::RecipeInvalid,
             RunsError::File { source, .. } if is_disk_full(source) => ErrorCode::DiskFull,
             RunsError::Sink(error) if error.is_disk_full => ErrorCode::DiskFull,
-            RunsError::Storage(_) => ErrorCode::Unavailable,
-            RunsError::File { .. } | RunsError::Damaged { .. } | RunsError::Sink(_) | RunsError::Chart { .. } => {
+            RunsError::File { .. } | RunsError::Damaged { .. } | RunsError::Sink(_) | RunsError::Storage(_) | RunsError::Chart { .. } => {
                 return Failure::internal(error);
             }
         };

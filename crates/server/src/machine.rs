@@ -6,13 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use apertis_protocol::error::ErrorCode;
 use apertis_protocol::live::SystemMessage;
 use apertis_protocol::run::MemoryPart;
 use apertis_protocol::system::{Device, DiskUse, Finding, Removable, SystemPage, SystemSample};
 use apertis_runs::clock::now_text;
 use apertis_runs::machine;
+use apertis_storage::DatabaseKind;
 use sysinfo::{CpuRefreshKind, Disks, Networks, System};
 
+use crate::failure::{Answer, Failure};
 use crate::live::{Hub, Room};
 use crate::studio::Studio;
 
@@ -131,9 +134,17 @@ pub(crate) fn page(studio: &Studio) -> SystemPage {
         now,
         disk,
         version: studio.settings.workers.version.to_owned(),
-        database: "files of the home".to_owned(),
+        database: database(studio),
         addresses: studio.addresses(),
     }
+}
+
+fn database(studio: &Studio) -> String {
+    let kind = match studio.storage.kind() {
+        DatabaseKind::Sqlite => "SQLite",
+        DatabaseKind::Postgres => "PostgreSQL",
+    };
+    format!("{kind}, {}", studio.storage.place())
 }
 
 fn text<E>(found: Result<String, E>) -> String {
@@ -187,6 +198,27 @@ fn disk_use(studio: &Studio) -> DiskUse {
         Some(Removable { kind: part.component.clone(), text: text.to_owned(), bytes: part.bytes })
     });
     DiskUse { removable: removable.collect(), parts, free_bytes: machine::disk_free_bytes(root) }
+}
+
+/// Removes what can go without losing a result, and says what is left.
+pub(crate) fn clean(studio: &Studio, kinds: &[String]) -> Answer<DiskUse> {
+    if let Some(kind) = kinds.iter().find(|kind| !["cache", "trash"].contains(&kind.as_str())) {
+        return Err(Failure::bad(format!("{kind} is not among what can be removed: cache, trash.")));
+    }
+    if kinds.iter().any(|kind| kind == "cache") && studio.mirror.is_busy() {
+        return Err(Failure::new(ErrorCode::NotPossibleNow, "A run uses the tokenised data now.").hint("Remove it when nothing trains."));
+    }
+    for kind in kinds {
+        let folder = studio.home.root().join(kind);
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            match entry.file_type()?.is_dir() {
+                true => fs::remove_dir_all(entry.path())?,
+                false => fs::remove_file(entry.path())?,
+            }
+        }
+    }
+    studio.mirror.look(&[]);
+    Ok(disk_use(studio))
 }
 
 fn folder_bytes(folder: &Path) -> u64 {

@@ -8,7 +8,8 @@ use apertis_domain::Recipe;
 use apertis_domain::recipe::{Method, Optimizer, Precision};
 use apertis_protocol::plan::{Plan, Remark, Repair};
 use apertis_protocol::run::MemoryPart;
-use apertis_runs::machine;
+use apertis_runs::{facts, machine};
+use apertis_storage::index::{RunQuery, RunSort};
 use apertis_tokenizer::Tokenizer;
 use serde_json::Value;
 
@@ -20,6 +21,8 @@ use crate::studio::Studio;
 
 /// Rows whose tokens are counted; the others are taken to be like them.
 const ROWS_LOOKED_AT: usize = 200;
+/// Newest runs of a model that are looked at for its speed.
+const RUNS_LOOKED_AT: u32 = 50;
 /// A file up to this size has its rows counted on the way.
 const COUNTED_BYTES_MAX: u64 = 8 << 20;
 /// Letters a token of English text, where there is no tokenizer yet.
@@ -279,11 +282,11 @@ fn columns(recipe: &Recipe) -> Columns {
 
 /// Tokens a second of the newest run with the same model and method.
 fn speed_of_like(studio: &Studio, recipe: &Recipe) -> Option<f64> {
-    let model = Path::new(&recipe.model).file_name()?.to_string_lossy().into_owned();
-    studio.mirror.with_all(|runs| {
-        let like = runs.values().filter(|run| run.row.model == model && run.row.method == recipe.method.name());
-        like.filter_map(|run| Some((&run.row.changed_at, run.row.tokens_per_second?))).max_by(|a, b| a.0.cmp(b.0)).map(|(_, speed)| speed)
-    })
+    let model = facts::model_name(&studio.home, &recipe.model);
+    let query = RunQuery { model: Some(model), sort: RunSort::Changed, limit: RUNS_LOOKED_AT, ..RunQuery::default() };
+    // Without an answer there is no estimate, and a plan all the same.
+    let page = studio.wait(studio.storage.runs(&query)).ok()?;
+    page.rows.iter().filter(|row| row.facts.method == recipe.method.name()).find_map(|row| row.tokens_per_second)
 }
 
 fn memory_limit() -> u64 {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use apertis_protocol::BODY_BYTES_MAX;
 use apertis_runs::{Home, machine, trash};
+use apertis_storage::{Storage, StorageError};
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
@@ -21,17 +22,20 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 
+use crate::awake;
 use crate::docs;
 use crate::failure::Failure;
 use crate::guard::{self, Guard, Reach};
 use crate::jobs::Jobs;
-use crate::ledger::Ledger;
+use crate::keys;
 use crate::live::{self, Hub};
 use crate::lock::ServerLock;
 use crate::machine::Sampler;
 use crate::mirror::Mirror;
 use crate::page;
+use crate::preferences::Preferences;
 use crate::random;
+use crate::records::Records;
 use crate::routes;
 use crate::settings::ServeSettings;
 use crate::studio::Studio;
@@ -68,6 +72,9 @@ pub enum ServeError {
         /// What was given.
         found: String,
     },
+    /// The database refused.
+    #[error("serve: {0}")]
+    Storage(#[from] StorageError),
     /// The file system or the system refused.
     #[error("serve: {0}")]
     System(#[from] io::Error),
@@ -113,12 +120,14 @@ pub fn serve(settings: ServeSettings, stop: Stop, on_ready: impl FnOnce(&Address
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(16).enable_all().build()?;
     let served = runtime.block_on(async move {
         let (listener, is_other_port) = listen(settings.host, settings.port).await?;
-        let studio = studio(settings, listener.local_addr()?.port())?;
-        let address = studio.address(is_other_port);
+        let studio = studio(settings, listener.local_addr()?.port()).await?;
+        let has_key = !keys::list(&studio.storage).await?.is_empty();
+        let address = studio.address(is_other_port, has_key);
         lock.write(&address.url)?;
         tracing::info!(url = address.url, version = studio.settings.workers.version, "serving");
         let following = studio.mirror.follow()?;
         studio.jobs.work()?;
+        awake::watch(&studio)?;
         routes::resume_checks(&studio);
         let router = router(&studio);
         on_ready(&address);
@@ -141,6 +150,13 @@ pub fn serve(settings: ServeSettings, stop: Stop, on_ready: impl FnOnce(&Address
         }
         studio.mirror.close();
         following.thread().unpark();
+        // What is not written within this is read again from the logs.
+        let closing = async {
+            let _ = tokio::task::spawn_blocking(move || following.join()).await;
+            studio.jobs.settle().await;
+            studio.storage.close().await;
+        };
+        let _ = tokio::time::timeout(FAREWELL, closing).await;
         tracing::info!("ended");
         Ok(())
     });
@@ -162,7 +178,7 @@ async fn listen(host: IpAddr, port: u16) -> Result<(TcpListener, bool), ServeErr
     Err(ServeError::Listen { address: first, source: error.unwrap_or_else(|| io::ErrorKind::AddrInUse.into()) })
 }
 
-fn studio(settings: ServeSettings, port: u16) -> Result<Arc<Studio>, ServeError> {
+async fn studio(settings: ServeSettings, port: u16) -> Result<Arc<Studio>, ServeError> {
     let home = settings.home.clone();
     let is_open = !settings.host.to_canonical().is_loopback();
     let public_origin = settings.public_url.as_deref().map(origin_of).transpose()?;
@@ -172,19 +188,35 @@ fn studio(settings: ServeSettings, port: u16) -> Result<Arc<Studio>, ServeError>
         names.extend([format!("{host}.local"), host]);
     }
     let needs_key = is_open || settings.require_key || public_origin.is_some();
-    let ledger = Arc::new(Ledger::open(&home));
+    let storage = Arc::new(Storage::open(home.root(), settings.database_url.as_deref()).await?);
+    let preferences = Preferences::open(&storage).await?;
+    let runtime = tokio::runtime::Handle::current();
     let reach = Reach { port, names, is_open, public_origin };
     let hub = Arc::new(Hub::new(random::hex::<6>()));
+    let mirror = Mirror::new(home.clone(), settings.workers.clone(), hub.clone(), storage.clone(), runtime.clone());
+    mirror.pause_queue(preferences.is_queue_paused().await?);
     Ok(Arc::new(Studio {
-        guard: Arc::new(Guard::new(reach, needs_key, settings.trusted_proxies.clone(), ledger.clone())),
-        mirror: Mirror::new(home.clone(), settings.workers.clone(), hub.clone(), ledger.is_queue_paused()),
-        jobs: Jobs::open(&home, settings.workers.clone(), hub.clone()),
+        guard: Arc::new(Guard::new(reach, needs_key, settings.trusted_proxies.clone(), storage.clone())),
+        mirror: Arc::new(mirror),
+        records: Records::default(),
+        jobs: Jobs::open(&home, settings.workers.clone(), hub.clone(), &storage).await?,
         sampler: Sampler::start(home.root(), hub.clone())?,
-        ledger,
+        storage,
+        runtime,
+        preferences,
         hub,
         home,
         settings,
     }))
+}
+
+/// Numbers under which other computers reach this one.
+fn machine_addresses() -> Vec<String> {
+    let Ok(networks) = sysinfo::Networks::new_with_refreshed_list() else { return Vec::new() };
+    let found = networks.iter().flat_map(|(_, network)| network.ip_networks()).map(|network| network.addr);
+    let mut numbers: Vec<String> = found.filter(|addr| addr.is_ipv4() && !addr.is_loopback()).map(|addr| addr.to_string()).collect();
+    numbers.sort();
+    numbers
 }
 
 fn origin_of(url: &str) -> Result<String, ServeError> {
@@ -240,7 +272,7 @@ fn start_log(home: &Home) -> io::Result<()> {
 }
 
 impl Studio {
-    fn address(&self, is_other_port: bool) -> Address {
+    fn address(&self, is_other_port: bool, has_key: bool) -> Address {
         let (host, port) = (self.settings.host, self.guard.reach.port);
         let name = match host {
             host if host.is_unspecified() => "127.0.0.1".to_owned(),
@@ -248,14 +280,16 @@ impl Studio {
             IpAddr::V6(host) => format!("[{host}]"),
         };
         let url = self.guard.reach.public_origin.clone().unwrap_or_else(|| format!("http://{name}:{port}"));
-        let (needs_key, has_key) = (self.guard.needs_key, !self.ledger.keys().is_empty());
-        Address { url, port, is_other_port, needs_key, has_key, has_page: page::is_built() }
+        Address { url, port, is_other_port, needs_key: self.guard.needs_key, has_key, has_page: page::is_built() }
     }
 
     /// Addresses under which people find the server.
     pub(crate) fn addresses(&self) -> Vec<String> {
-        let own = self.address(false);
-        let names = self.guard.reach.names.iter().map(|name| format!("http://{name}:{}", own.port));
-        std::iter::once(own.url).chain(names).collect()
+        let own = self.address(false, true);
+        let numbers = if self.guard.reach.is_open { machine_addresses() } else { Vec::new() };
+        let names = numbers.iter().chain(&self.guard.reach.names).map(|name| format!("http://{name}:{}", own.port));
+        // What every address stands for leads other computers to themselves.
+        let is_local = self.guard.reach.is_open && self.guard.reach.public_origin.is_none();
+        Some(own.url.clone()).filter(|_| !is_local).into_iter().chain(names).collect()
     }
 }

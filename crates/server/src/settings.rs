@@ -10,6 +10,8 @@ use apertis_runs::Home;
 pub struct ServeSettings {
     /// The home.
     pub home: Home,
+    /// A PostgreSQL in place of the file in the home: `postgres://…`.
+    pub database_url: Option<String>,
     /// The address to listen on.
     pub host: IpAddr,
     /// The port to listen on; the next free one where it is taken.

@@ -16,7 +16,7 @@ use apertis_runs::lock::lock_facts;
 use apertis_runs::{Home, RunCard, RunFolder, SweepPlace};
 use serde::{Deserialize, Serialize};
 
-use crate::describe::field_value;
+use crate::describe::{self, field_value};
 use crate::failure::{Answer, Failure};
 use crate::mirror::KnownRun;
 use crate::queue;
@@ -212,7 +212,7 @@ pub(crate) fn create(studio: &Studio, draft: &SweepDraft, base: &Recipe) -> Answ
         // Written with every run: a group that breaks off half made still has its runs.
         record.write(&studio.home)?;
     }
-    studio.mirror.look();
+    studio.mirror.look(&[]);
     show(studio, &id)
 }
 
@@ -220,7 +220,7 @@ pub(crate) fn create(studio: &Studio, draft: &SweepDraft, base: &Recipe) -> Answ
 pub(crate) fn show(studio: &Studio, id: &str) -> Answer<Sweep> {
     let record = SweepRecord::read(&studio.home, id).ok_or_else(|| Failure::missing("sweep", id))?;
     let tries = record.tries.iter().map(|tried| {
-        let run = studio.mirror.find(&tried.run).map(|run| run.row);
+        let run = studio.mirror.find_now(&tried.run).ok().flatten().map(|run| describe::row(&run.row));
         let is_finished = run.as_ref().is_some_and(|row| row.state.name == "finished");
         SweepTry {
             fields: tried.fields.iter().zip(&tried.values).map(|(name, value)| field_value(name, value.clone())).collect(),
@@ -241,7 +241,7 @@ pub(crate) fn advance(home: &Home, find: impl Fn(&str) -> Option<KnownRun>) {
         let (mut are_all_there, mut is_asked) = (true, false);
         for (at, run) in climbing.iter().filter_map(|(at, run)| Some((*at, run.as_ref()?))) {
             let is_held = lock_facts(&run.folder).is_held;
-            are_all_there &= !is_held && run.card.queue.is_none() && !run.state.is_active();
+            are_all_there &= !is_held && run.row.facts.queue_place.is_none() && !run.row.status.is_active;
             let tried = &mut record.tries[at];
             if is_held
                 && has_reached(run)
@@ -269,7 +269,7 @@ fn climb(
     rung: u32,
     has_reached: impl Fn(&KnownRun) -> bool,
 ) -> Answer<()> {
-    let is_there = |run: &KnownRun| has_reached(run) || run.state.name() == "finished";
+    let is_there = |run: &KnownRun| has_reached(run) || run.row.status.name == "finished";
     let mut there: Vec<(usize, &KnownRun)> =
         climbing.iter().filter_map(|(at, run)| Some((*at, run.as_ref()?))).filter(|(_, run)| is_there(run)).collect();
     // What was never evaluated is the worst.
@@ -287,7 +287,7 @@ fn climb(
         record.tries[*at].is_out = false;
     }
     record.write(home)?;
-    for (_, run) in there[..kept].iter().filter(|(_, run)| run.state.name() != "finished") {
+    for (_, run) in there[..kept].iter().filter(|(_, run)| run.row.status.name != "finished") {
         queue::enter(home, &run.folder)?;
     }
     Ok(())
@@ -320,6 +320,7 @@ impl SweepRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use apertis_storage::index::{RunDetails, RunRow, RunStatus};
 
     fn axis(field: &str, values: &[&str]) -> SweepAxis {
         let values = values.iter().map(|value| (*value).to_owned()).collect();
@@ -364,19 +365,18 @@ mod tests {
     fn the_better_half_climbs() {
         let folder = tempfile::tempdir().expect("a folder for the test");
         let home = Home::open(folder.path()).expect("a new home");
-        let state = apertis_domain::RunState::Stopped;
         let run = |name: &str, loss: Option<f64>, step: u64| {
             let folder = RunFolder::create(&home, &Recipe { name: name.to_owned(), ..Recipe::default() }).expect("a run");
-            let card = RunCard::open(&home, &folder).expect("a card");
-            let mut row = crate::describe::row(&card, &Recipe::default(), &apertis_runs::RunRecord::default(), &state);
-            (row.best_loss, row.step, row.total_steps) = (loss, step, 100);
-            KnownRun { folder, card, row, state: state.clone() }
+            let id = RunCard::open(&home, &folder).expect("a card").id;
+            let status = RunStatus { name: "stopped".to_owned(), ..RunStatus::default() };
+            let row = RunRow { status, best_loss: loss, step, total_steps: 100, ..RunRow::default() };
+            KnownRun { id, folder, row, details: RunDetails::default() }
         };
         let runs = [run("a", Some(3.0), 25), run("b", Some(1.0), 26), run("c", None, 25), run("d", Some(0.5), 10)];
-        let tries = runs.iter().map(|run| TryRecord { run: run.card.id.clone(), ..TryRecord::default() }).collect();
+        let tries = runs.iter().map(|run| TryRecord { run: run.id.clone(), ..TryRecord::default() }).collect();
         let record = SweepRecord { id: "abc".to_owned(), has_rungs: true, tries, ..SweepRecord::default() };
         record.write(&home).expect("the home can be written");
-        let find = |id: &str| runs.iter().find(|run| run.card.id == id).cloned();
+        let find = |id: &str| runs.iter().find(|run| run.id == id).cloned();
         advance(&home, find);
         let after = SweepRecord::read(&home, "abc").expect("the record");
         // Of the three that reached the quarter two go on; the fourth stopped before.

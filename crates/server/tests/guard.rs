@@ -143,7 +143,7 @@ fn beyond_loopback_a_key_is_needed_and_opens_a_session() {
     let session = served.send("GET", "/api/v1/session", &plain, b"").json();
     assert_eq!((&session["needs_key"], &session["is_open"], &session["home"]), (&json!(true), &json!(false), &json!("")));
 
-    let made = apertis_server::Ledger::open(&served.home).make_key("test").expect("the home can be written");
+    let made = apertis_server::Database::open(&served.home, None).expect("a database").make_key("test").expect("it can be written");
     let bearer = format!("Bearer {}", made.secret);
     let with_key = [("host", host.as_str()), ("authorization", bearer.as_str())];
     assert_eq!(served.send("GET", "/api/v1/runs", &with_key, b"").status, 200);
@@ -160,6 +160,14 @@ fn beyond_loopback_a_key_is_needed_and_opens_a_session() {
     let with_session = [("host", host.as_str()), ("cookie", cookie.as_str())];
     assert_eq!(served.send("GET", "/api/v1/runs", &with_session, b"").status, 200);
     assert_eq!(served.send("GET", "/socket.io/?EIO=4&transport=polling", &with_session, b"").status, 200);
+
+    // Another device logs in with a code, once.
+    let code = served.send("POST", "/api/v1/session/phone", &[&with_key[..], &typed[1..]].concat(), b"").json();
+    assert!(code["urls"].as_array().is_some_and(|urls| !urls.is_empty()), "{code}");
+    let with_code = json!({ "key": code["code"] }).to_string();
+    let by_code = served.send("POST", "/api/v1/session", &typed, with_code.as_bytes());
+    assert!(by_code.status == 200 && by_code.header("set-cookie").is_some(), "{}", by_code.text());
+    assert_eq!(served.send("POST", "/api/v1/session", &typed, with_code.as_bytes()).status, 401);
 
     // A key that is revoked takes its sessions along.
     let revoked = served.send("DELETE", &format!("/api/v1/keys/{}", made.key.id), &[&with_key[..], &typed[1..]].concat(), b"");
@@ -182,7 +190,7 @@ fn ten_wrong_keys_a_minute_and_no_more() {
     }
     assert_eq!(served.send("GET", "/api/v1/runs", &wrong, b"").status, 429);
     // The right key has to wait too: otherwise guessing goes on.
-    let made = apertis_server::Ledger::open(&served.home).make_key("test").expect("the home can be written");
+    let made = apertis_server::Database::open(&served.home, None).expect("a database").make_key("test").expect("it can be written");
     let bearer = format!("Bearer {}", made.secret);
     assert_eq!(served.send("GET", "/api/v1/runs", &[("host", host.as_str()), ("authorization", bearer.as_str())], b"").status, 429);
     let login = json!({ "key": made.secret }).to_string();

@@ -97,6 +97,11 @@ async fn a_run_is_followed(place: &Place) {
     assert_eq!(loss.tokens[29], (1..=30).map(|step| finished_step(step).tokens).sum::<u64>());
     let marks: Vec<(&str, u64)> = curves.marks.iter().map(|mark| (mark.kind.as_str(), mark.step)).collect();
     assert_eq!(marks, [("evaluation", 0), ("evaluation", 30), ("checkpoint", 30)]);
+    let ends = storage.curve_ends("a", &["loss", "eval_loss", "none"]).await.unwrap();
+    let losses = || loss.mean.iter().flatten().copied();
+    assert_eq!(ends.iter().map(|end| end.name.as_str()).collect::<Vec<_>>(), ["loss", "eval_loss"]);
+    assert_eq!((ends[0].min, ends[0].max), (losses().reduce(f32::min), losses().reduce(f32::max)));
+    assert_eq!(ends[0].last, Some(finished_step(30).loss as f32));
     let part = CurveQuery { names: vec!["loss".into()], from: Some(10), to: Some(20), ..CurveQuery::default() };
     let part = storage.curves("a", &part).await.unwrap();
     assert_eq!((part.curves.len(), part.curves[0].step.first(), part.curves[0].step.last()), (1, Some(&10), Some(&20)));

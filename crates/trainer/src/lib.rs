@@ -11,6 +11,7 @@ pub mod plan;
 pub mod progress;
 pub mod sample;
 pub mod schedule;
+pub mod seen;
 pub mod setup;
 pub mod train;
 

@@ -24,6 +24,8 @@ pub struct Progress {
     pub planned: Option<Planned>,
     /// Steps from one evaluation to the next; 0 for none.
     pub eval_steps: u64,
+    /// Whether a person chose that number while it went on.
+    pub is_eval_asked: bool,
     /// Steps of the warmup.
     pub warmup_steps: u64,
     /// Highest learning rate.
@@ -130,6 +132,7 @@ impl Progress {
                 }
             }
             EventKind::LearningRateChanged(changed) => self.peak_learning_rate = changed.to,
+            EventKind::EvalStepsChanged(changed) => (self.eval_steps, self.is_eval_asked) = (changed.to, true),
             EventKind::BatchSkipped(skipped) if !self.skipped_batches.contains(&skipped.batch_step) => {
                 self.skipped_batches.push(skipped.batch_step);
                 self.rewinds += 1;

@@ -1,5 +1,6 @@
 //! One file a verb: settings in, output out.
 
+pub(crate) mod backup;
 pub(crate) mod bench;
 pub(crate) mod chat;
 pub(crate) mod completions;
@@ -11,6 +12,7 @@ pub(crate) mod keys;
 pub(crate) mod list;
 pub(crate) mod logits;
 pub(crate) mod merge;
+pub(crate) mod reindex;
 pub(crate) mod run;
 pub(crate) mod runs;
 pub(crate) mod serve;

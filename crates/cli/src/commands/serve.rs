@@ -16,7 +16,7 @@ use super::worker::VERSION;
 use crate::arguments::ServeArguments;
 use crate::failure::Failure;
 use crate::printer::Printer;
-use crate::{browser, interrupts};
+use crate::{browser, interrupts, settings};
 
 const PORT: u16 = 8420;
 /// The end is looked for this often.
@@ -32,6 +32,7 @@ pub(crate) fn run(arguments: &ServeArguments, home: &Home, printer: &Printer) ->
     let program = std::env::current_exe().map_err(|error| Failure::new(format!("serve: cannot find this program: {error}")))?;
     let settings = ServeSettings {
         home: home.clone(),
+        database_url: settings::database_url(&arguments.database),
         host: arguments.host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         port: arguments.port.unwrap_or(PORT),
         names: arguments.known_as.clone(),
@@ -99,11 +100,14 @@ fn stop_on_signals(stop: Stop) -> Result<(), Failure> {
 }
 
 fn failure(error: ServeError) -> Failure {
+    if let ServeError::Storage(error) = error {
+        return error.into();
+    }
     let hint = match &error {
         ServeError::Taken { .. } => "Open its page, or give this one another folder with --home.",
         ServeError::Listen { .. } => "Choose another with --port or --host.",
         ServeError::PublicUrl { .. } => "Write it as a browser shows it: --public-url https://studio.example",
-        ServeError::System(_) => "Check the home's owner and permissions, or choose another with --home.",
+        ServeError::Storage(_) | ServeError::System(_) => "Check the home's owner and permissions, or choose another with --home.",
     };
     Failure::new(&error).hint(hint)
 }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use apertis_domain::{CheckpointStore, EventKind, FailureCode};
 use apertis_runs::run_lock::RunLock;
+use apertis_runs::seen::{self, SeenRow, SeenToken};
 use apertis_runs::worker::open;
 use apertis_runs::{Home, OpenOptions, Opened, RunFolder, machine};
 use apertis_trainer::{Seams, TrainRequest};
@@ -91,6 +92,7 @@ fn work(session: &mut apertis_runs::WorkerSession, home: &Home, extends: bool) -
             eval_data_hash: String::new(),
             tokenizer_hash: facts.tokenizer_hash.clone(),
         };
+        seen::write(&folder, &facts.first_batches.iter().map(seen_row).collect::<Vec<SeenRow>>()).map_err(|error| error.to_string())?;
         record.write(&folder).map_err(|error| error.to_string())
     };
     let request = TrainRequest {
@@ -113,6 +115,12 @@ fn work(session: &mut apertis_runs::WorkerSession, home: &Home, extends: bool) -
     // The loop runs on a thread of the engine, so that operations need no handover.
     let outcome = apertis_trainer::train(request, &machine, seams);
     outcome.map(|outcome| (outcome.step, outcome.ending)).map_err(|error| (error.code(), error.to_string()))
+}
+
+fn seen_row(row: &apertis_trainer::seen::SeenRow) -> SeenRow {
+    let kind = |is_trained: bool| if is_trained { "trained" } else { "masked" }.to_owned();
+    let tokens = row.tokens.iter().map(|token| SeenToken { id: token.id, text: token.text.clone(), kind: kind(token.is_trained) });
+    SeenRow { batch: row.batch, row: row.row, tokens: tokens.collect() }
 }
 
 fn processor_name() -> String {

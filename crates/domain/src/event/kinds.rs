@@ -365,6 +365,20 @@ kinds! {
         to: f64,
     }
 
+    /// Somebody asked for an evaluation at this step.
+    "evaluation_asked" EvaluationAsked {
+        /// asked.
+        reason: String,
+    }
+
+    /// Somebody changed how often is evaluated from this step.
+    "eval_steps_changed" EvalStepsChanged {
+        /// Steps from one evaluation to the next before.
+        from: u64,
+        /// After.
+        to: u64,
+    }
+
     /// A request was carried out or refused.
     "command_answered" CommandAnswered {
         /// The request's id.

@@ -1,7 +1,7 @@
 //! A stretch of a log from a number on, read from its end: what a reader missed while it was away.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use apertis_domain::Event;
@@ -50,6 +50,29 @@ pub fn events_after(path: &Path, after: Option<u64>, bytes_max: u64) -> io::Resu
     }
 }
 
+/// At most so many events from a number on, oldest first, read from a byte at or before its line.
+///
+/// # Errors
+/// The file cannot be read. A missing one has no events.
+pub fn events_from(path: &Path, offset: u64, first: u64, count: usize) -> io::Result<Vec<Event>> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    file.seek(SeekFrom::Start(offset))?;
+    let mut reader = BufReader::with_capacity(1 << 16, file);
+    let (mut events, mut line) = (Vec::new(), Vec::new());
+    while events.len() < count {
+        line.clear();
+        if reader.read_until(b'\n', &mut line)? == 0 || line.last() != Some(&b'\n') {
+            break;
+        }
+        events.extend(serde_json::from_slice::<Event>(&line).ok().filter(|event| event.seq >= first));
+    }
+    Ok(events)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,6 +94,12 @@ mod tests {
         check(Some(10), 1 << 30, Some((11, 4989)));
         check(None, 1 << 30, Some((0, 5000)));
         check(Some(10), 1 << 16, None);
+        let from = |offset, first, count| events_from(&path, offset, first, count).expect("the log is readable");
+        let seqs = |events: Vec<Event>| events.iter().map(|event| event.seq).collect::<Vec<u64>>();
+        assert_eq!(seqs(from(0, 17, 3)), [17, 18, 19]);
+        assert_eq!(seqs(from((line(0).len() * 4) as u64, 4, 2)), [4, 5]);
+        // A line that is being written is none yet.
+        assert_eq!(seqs(from(0, 4998, 10)), [4998, 4999]);
         assert_eq!(events_after(&folder.path().join("none"), None, 1)?, Some(Vec::new()));
         Ok(())
     }

@@ -246,6 +246,10 @@ fn note(event: &Event) -> String {
         EventKind::LearningRateChanged(changed) => {
             format!("Changed the learning rate from {} to {}.", significant(changed.from, 4), significant(changed.to, 4))
         }
+        EventKind::EvalStepsChanged(changed) => {
+            format!("Evaluated every {} steps from here on, not every {}.", grouped(changed.to), grouped(changed.from))
+        }
+        EventKind::EvaluationAsked(_) => "Evaluated because somebody asked.".to_owned(),
         EventKind::MicroBatchHalved(halved) => format!(
             "Halved the micro-batch from {} to {} tokens ({}).",
             grouped(halved.from_tokens),

@@ -2,6 +2,7 @@
 //! answer carries. Nothing behind it decides about that again.
 
 mod access;
+mod codes;
 mod headers;
 mod origin;
 
@@ -10,18 +11,20 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use apertis_protocol::error::ErrorCode;
+use apertis_storage::Storage;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{CONTENT_TYPE, HeaderName};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 pub(crate) use access::{Caller, SESSION_COOKIE, SESSION_SECONDS};
+pub(crate) use codes::{CODE_SECONDS, Codes};
 pub(crate) use origin::Reach;
 
 use crate::failure::{Answer, Failure};
-use crate::ledger::Ledger;
+use crate::keys;
 use crate::random;
 
 /// Body type of an upload.
@@ -35,29 +38,45 @@ pub(crate) const SESSION_PATH: &str = "/api/v1/session";
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// A request without its body, which cannot be shared while the database is asked.
+struct Asked {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    peer: Option<IpAddr>,
+}
+
+impl Asked {
+    fn of(request: &Request) -> Asked {
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+        Asked { method: request.method().clone(), uri: request.uri().clone(), headers: request.headers().clone(), peer }
+    }
+}
+
 /// What the layer decides by.
 pub(crate) struct Guard {
     pub(crate) reach: Reach,
     pub(crate) needs_key: bool,
     proxies: Vec<IpAddr>,
     tries: access::Tries,
-    ledger: Arc<Ledger>,
+    pub(crate) codes: Codes,
+    storage: Arc<Storage>,
 }
 
 impl Guard {
-    pub(crate) fn new(reach: Reach, needs_key: bool, proxies: Vec<IpAddr>, ledger: Arc<Ledger>) -> Guard {
-        Guard { reach, needs_key, proxies, tries: access::Tries::default(), ledger }
+    pub(crate) fn new(reach: Reach, needs_key: bool, proxies: Vec<IpAddr>, storage: Arc<Storage>) -> Guard {
+        Guard { reach, needs_key, proxies, tries: access::Tries::default(), codes: Codes::default(), storage }
     }
 
     /// Whether a request may go on to routes and sockets, and who sent it.
-    fn admit(&self, request: &Request) -> Answer<Caller> {
-        let headers = request.headers();
-        self.reach.check_host(request.uri(), headers)?;
+    async fn admit(&self, request: &Asked) -> Answer<Caller> {
+        let headers = &request.headers;
+        self.reach.check_host(&request.uri, headers)?;
         self.reach.check_origin(headers)?;
         check_fetch_site(headers)?;
         check_write(request)?;
-        let caller = self.caller(self.address(request), headers);
-        if needs_access(request.uri().path()) && !caller.is_open {
+        let caller = self.caller(self.address(request), headers).await?;
+        if needs_access(request.uri.path()) && !caller.is_open {
             return Err(match caller.was_wrong {
                 true => self.wrong_key(caller.address),
                 false => Failure::new(ErrorCode::KeyNeeded, "This server needs a key."),
@@ -67,23 +86,27 @@ impl Guard {
     }
 
     /// Who sends this, as far as key and session tell.
-    fn caller(&self, address: Option<IpAddr>, headers: &HeaderMap) -> Caller {
+    async fn caller(&self, address: Option<IpAddr>, headers: &HeaderMap) -> Answer<Caller> {
         let caller = Caller { address, is_open: !self.needs_key, was_wrong: false, session: access::session_of(headers) };
         if !self.needs_key {
-            return caller;
+            return Ok(caller);
         }
         if let Some(key) = access::bearer_of(headers) {
-            let is_open = !self.tries.is_too_many(address) && self.ledger.knows_key(&key);
-            return Caller { is_open, was_wrong: !is_open, ..caller };
+            let is_open = !self.tries.is_too_many(address) && keys::find(&self.storage, &key).await?.is_some();
+            return Ok(Caller { is_open, was_wrong: !is_open, ..caller });
         }
-        let is_open = caller.session.as_deref().is_some_and(|token| self.ledger.knows_session(token));
-        Caller { is_open, ..caller }
+        let is_open = match &caller.session {
+            Some(token) => keys::knows_session(&self.storage, token).await?,
+            None => false,
+        };
+        Ok(Caller { is_open, ..caller })
     }
 
     /// Counts a wrong key, and says so.
     pub(crate) fn wrong_key(&self, address: Option<IpAddr>) -> Failure {
         match self.tries.count(address) {
-            true => Failure::new(ErrorCode::TooManyTries, "There were ten wrong keys within a minute."),
+            true => Failure::new(ErrorCode::TooManyTries, "There were ten wrong keys within a minute.")
+                .details(serde_json::json!({ "wait_seconds": 60 })),
             false => Failure::new(ErrorCode::KeyWrong, "This key is not known."),
         }
     }
@@ -91,16 +114,17 @@ impl Guard {
     /// Whether an address has used its tries up.
     pub(crate) fn check_tries(&self, address: Option<IpAddr>) -> Answer<()> {
         match self.tries.is_too_many(address) {
-            true => Err(Failure::new(ErrorCode::TooManyTries, "There were ten wrong keys within a minute.")),
+            true => Err(Failure::new(ErrorCode::TooManyTries, "There were ten wrong keys within a minute.")
+                .details(serde_json::json!({ "wait_seconds": 60 }))),
             false => Ok(()),
         }
     }
 
     /// The address that asks; what a proxy says about it is believed of known proxies only.
-    fn address(&self, request: &Request) -> Option<IpAddr> {
-        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical());
+    fn address(&self, request: &Asked) -> Option<IpAddr> {
+        let peer = request.peer.map(|peer| peer.to_canonical());
         if peer.is_some_and(|peer| self.proxies.contains(&peer)) {
-            let forwarded = request.headers().get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
+            let forwarded = request.headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
             let chain: Vec<IpAddr> = forwarded.flat_map(|value| value.split(',')).filter_map(|part| part.trim().parse().ok()).collect();
             // The nearest that is no proxy of ours: what stands before it, anybody can write.
             return chain.into_iter().rev().find(|address| !self.proxies.contains(address)).or(peer);
@@ -114,7 +138,7 @@ pub(crate) async fn layer(State(guard): State<Arc<Guard>>, mut request: Request,
     let began = Instant::now();
     let request_id = random::hex::<8>();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let response = match guard.admit(&request) {
+    let response = match guard.admit(&Asked::of(&request)).await {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
@@ -178,13 +202,13 @@ fn check_fetch_site(headers: &HeaderMap) -> Answer<()> {
 }
 
 /// What changes something carries JSON, or is an upload: a form of another page can send neither.
-fn check_write(request: &Request) -> Answer<()> {
-    let path = request.uri().path();
-    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) || is_socket(path) {
+fn check_write(request: &Asked) -> Answer<()> {
+    let path = request.uri.path();
+    if matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS) || is_socket(path) {
         return Ok(());
     }
     let expected = if path == UPLOAD_PATH { UPLOAD_TYPE } else { "application/json" };
-    let found = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let found = request.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = found.split(';').next().unwrap_or_default().trim();
     match essence.eq_ignore_ascii_case(expected) {
         true => Ok(()),

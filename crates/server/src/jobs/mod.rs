@@ -3,12 +3,10 @@
 //! moment and a mistake in it takes nothing else along.
 
 mod process;
+mod save;
 mod work;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::Write;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -18,14 +16,15 @@ use apertis_protocol::job::{Job, NewJob};
 use apertis_protocol::live::JobMessage;
 use apertis_runs::Home;
 use apertis_runs::clock::now_text;
-use apertis_runs::durable::replace_file;
-use serde::{Deserialize, Serialize};
+use apertis_storage::record::JobRecord;
+use apertis_storage::{Storage, StorageError};
 use serde_json::Value;
 
 use crate::failure::{Answer, Failure};
 use crate::live::{Hub, Room};
 use crate::random;
 use crate::settings::Workers;
+use save::Saves;
 
 pub(crate) use work::measured;
 
@@ -34,11 +33,10 @@ const KEPT: usize = 200;
 /// Progress is told at most this often.
 const TOLD_INTERVAL: Duration = Duration::from_millis(250);
 
-/// A job as it lies in its file.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// A job with what to do; an upload cannot be done again from here.
+#[derive(Debug, Clone)]
 struct Record {
     job: Job,
-    /// What to do; an upload cannot be done again from here.
     task: Option<NewJob>,
 }
 
@@ -55,6 +53,7 @@ pub(crate) struct Jobs {
     hub: Arc<Hub>,
     state: Mutex<BTreeMap<String, Entry>>,
     news: Condvar,
+    saves: Saves,
 }
 
 /// A job at work, as its worker sees it.
@@ -66,21 +65,20 @@ pub(crate) struct Progress {
 
 impl Jobs {
     /// The jobs of a home; those that were at work when the server ended say so.
-    pub(crate) fn open(home: &Home, workers: Workers, hub: Arc<Hub>) -> Arc<Jobs> {
-        let jobs = Arc::new(Jobs { home: home.clone(), workers, hub, state: Mutex::default(), news: Condvar::new() });
-        let files = fs::read_dir(jobs.folder()).into_iter().flatten().flatten().map(|entry| entry.path());
-        for path in files.filter(|path| path.extension().is_some_and(|ending| ending == "json")) {
-            let Some(mut record) = fs::read(&path).ok().and_then(|text| serde_json::from_slice::<Record>(&text).ok()) else { continue };
-            if matches!(record.job.state.as_str(), "waiting" | "running") {
-                record.job.state = "interrupted".to_owned();
-                record.job.message = "The server ended while this was at work.".to_owned();
-                record.job.ended_at = Some(now_text());
-                jobs.save(&record);
-            }
-            let entry = Entry { record, is_cancelled: Arc::default(), told_at: None };
-            jobs.lock().insert(entry.record.job.id.clone(), entry);
-        }
-        jobs
+    pub(crate) async fn open(home: &Home, workers: Workers, hub: Arc<Hub>, storage: &Arc<Storage>) -> Result<Arc<Jobs>, StorageError> {
+        storage.interrupt_jobs(&now_text()).await?;
+        let saved = storage.jobs(u32::try_from(KEPT).unwrap_or(u32::MAX)).await?;
+        let entries = saved.into_iter().map(|record| {
+            let record = Record::from_saved(record);
+            (record.job.id.clone(), Entry { record, is_cancelled: Arc::default(), told_at: None })
+        });
+        let state = Mutex::new(entries.collect());
+        Ok(Arc::new(Jobs { home: home.clone(), workers, hub, state, news: Condvar::new(), saves: Saves::begin(storage.clone()) }))
+    }
+
+    /// Waits until everything that was said so far is in the database.
+    pub(crate) async fn settle(&self) {
+        self.saves.settle().await;
     }
 
     /// Works on waiting jobs, one at a time, on a thread of its own.
@@ -153,15 +151,6 @@ impl Jobs {
         })
     }
 
-    /// Where a job's log lies.
-    pub(crate) fn log_path(&self, id: &str) -> PathBuf {
-        self.folder().join(format!("{id}.log"))
-    }
-
-    fn folder(&self) -> PathBuf {
-        self.home.root().join("jobs")
-    }
-
     fn add(&self, kind: &str, title: String, task: Option<NewJob>, state: &str) -> Job {
         let job = Job {
             id: random::hex::<8>(),
@@ -231,13 +220,7 @@ impl Jobs {
     }
 
     fn save(&self, record: &Record) {
-        let path = self.folder().join(format!("{}.json", record.job.id));
-        let text = serde_json::to_vec_pretty(record).expect("jobs are JSON");
-        let saved = fs::create_dir_all(self.folder()).and_then(|()| replace_file(&path, &text));
-        if let Err(error) = saved {
-            // The work itself says what a full disk means for it.
-            tracing::error!(job = record.job.id, error = error.to_string(), "job not saved");
-        }
+        self.saves.job(record.to_saved());
     }
 
     fn forget_old(&self) {
@@ -245,10 +228,7 @@ impl Jobs {
         ended.retain(|job| job.ended_at.is_some());
         for job in ended.iter().skip(KEPT) {
             self.lock().remove(&job.id);
-            for path in [self.folder().join(format!("{}.json", job.id)), self.log_path(&job.id)] {
-                // What is left behind is read, and forgotten again, by the next start.
-                let _ = fs::remove_file(path);
-            }
+            self.saves.remove(job.id.clone());
         }
     }
 
@@ -271,19 +251,15 @@ impl Progress {
         });
     }
 
-    /// A file for what it prints.
-    pub(crate) fn log(&self) -> std::io::Result<File> {
-        fs::create_dir_all(self.jobs.folder())?;
-        OpenOptions::new().append(true).create(true).open(self.jobs.log_path(&self.id))
+    /// Adds lines to its log.
+    pub(crate) fn log(&self, lines: Vec<String>) {
+        self.jobs.saves.lines(self.id.clone(), lines);
     }
 
     /// Ends it with what came out.
     pub(crate) fn end(&self, outcome: Answer<Value>) {
-        if let Err(failure) = &outcome
-            && let Ok(mut log) = self.log()
-        {
-            // A log that cannot be written has nothing to add.
-            let _ = writeln!(log, "error: {}", failure.cause.as_ref().unwrap_or(&failure.message));
+        if let Err(failure) = &outcome {
+            self.log(vec![format!("error: {}", failure.cause.as_ref().unwrap_or(&failure.message))]);
         }
         let is_cancelled = self.is_cancelled();
         self.jobs.change(&self.id, |job| {
@@ -303,5 +279,46 @@ impl Progress {
                 }
             }
         });
+    }
+}
+
+impl Record {
+    fn from_saved(saved: JobRecord) -> Record {
+        let task = serde_json::from_value(saved.request).ok();
+        let is_interrupted = saved.state == "interrupted";
+        let job = Job {
+            id: saved.id,
+            kind: saved.kind,
+            title: saved.title,
+            message: if is_interrupted { "The server ended while this was at work.".to_owned() } else { saved.message },
+            state: saved.state,
+            progress: saved.progress,
+            created_at: saved.created_at,
+            ended_at: saved.ended_at,
+            result: saved.result,
+            failure: saved.failure,
+            failure_hint: saved.failure_hint,
+            can_repeat: task.is_some(),
+        };
+        Record { job, task }
+    }
+
+    fn to_saved(&self) -> JobRecord {
+        let job = self.job.clone();
+        JobRecord {
+            id: job.id,
+            kind: job.kind,
+            title: job.title,
+            state: job.state,
+            progress: job.progress,
+            message: job.message,
+            created_at: job.created_at,
+            ended_at: job.ended_at,
+            request: serde_json::to_value(&self.task).expect("tasks are JSON"),
+            result: job.result,
+            failure: job.failure,
+            failure_hint: job.failure_hint,
+            can_repeat: job.can_repeat,
+        }
     }
 }

@@ -99,7 +99,10 @@ async fn enter(studio: &Arc<Studio>, outbox: &Arc<Outbox>, join: Join) {
         outbox.release(&name, joined(studio, &name, seq, reload, ""), missed, after);
         return;
     }
-    let run = name.strip_prefix("run:").and_then(|id| studio.mirror.find(id));
+    let run = match name.strip_prefix("run:") {
+        Some(id) => studio.run(id).await.ok(),
+        None => None,
+    };
     let Some(run) = run else {
         outbox.say(&name, joined(studio, &name, 0, false, "There is no such room."));
         return;

@@ -82,7 +82,7 @@ async fn upload(State(studio): Shared, Params(query): Params<UploadQuery>, heade
     // The same rules as for names of runs.
     let title: RunTitle = name.parse().map_err(|error: RunNameError| Failure::bad(error.to_string()))?;
     let (slug, file) = (title.folder_name().to_string(), file_name(&query.name));
-    let most = studio.ledger.settings().upload_max_bytes;
+    let most = studio.preferences.settings().upload_max_bytes;
     check_space(&studio, length.unwrap_or(0), most)?;
     let set = studio.home.data().join(&slug);
     if set.exists() {

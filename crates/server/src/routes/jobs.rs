@@ -8,12 +8,15 @@ use axum::extract::State;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Router, tail};
+use super::Router;
 use crate::failure::Answer;
 use crate::live::Room;
 use crate::recipes;
 use crate::request::{Body, Place, blocking};
 use crate::studio::Shared;
+
+/// Lines of a job's log that are shown.
+const LINES_MAX: u32 = 5_000;
 
 pub(super) fn router() -> Router {
     OpenApiRouter::new()
@@ -40,7 +43,7 @@ async fn create(State(studio): Shared, Body(task): Body<NewJob>) -> Answer<Json<
         let task = match task {
             NewJob::MeasurePlan { recipe } => NewJob::MeasurePlan { recipe: checked(&studio, &recipe)? },
             NewJob::Tokenise { recipe } => NewJob::Tokenise { recipe: checked(&studio, &recipe)? },
-            NewJob::Merge { run, checkpoint } => NewJob::Merge { run: studio.run(&run)?.folder.name(), checkpoint },
+            NewJob::Merge { run, checkpoint } => NewJob::Merge { run: studio.run_now(&run)?.folder.name(), checkpoint },
         };
         Ok(studio.jobs.ask(task))
     })
@@ -74,9 +77,12 @@ async fn again(State(studio): Shared, Place(id): Place<String>) -> Answer<Json<J
     blocking(move || studio.jobs.again(&id)).await.map(Json)
 }
 
-/// Gives the newest of what a job printed.
+/// Gives what a job printed.
 #[utoipa::path(get, path = "/jobs/{id}/log", tag = "jobs", params(("id" = String, Path)), responses((status = 200, body = LogText)))]
 async fn log(State(studio): Shared, Place(id): Place<String>) -> Answer<Json<LogText>> {
     studio.jobs.find(&id)?;
-    blocking(move || tail(&studio.jobs.log_path(&id))).await.map(Json)
+    studio.jobs.settle().await;
+    let lines = studio.storage.job_lines(&id, 0, LINES_MAX).await?;
+    let text: String = lines.into_iter().flat_map(|line| [line.text, "\n".to_owned()]).collect();
+    Ok(Json(LogText { bytes: text.len() as u64, text }))
 }

@@ -15,14 +15,13 @@ mod system;
 
 use std::sync::Arc;
 
-use apertis_protocol::{error, live};
+use apertis_protocol::{compare as comparison, error, library, live, metric, run};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::studio::Studio;
 
 pub(crate) use data::resume_checks;
-pub(crate) use runs::tail;
 
 /// Routes with their part of the document.
 pub(super) type Router = OpenApiRouter<Arc<Studio>>;
@@ -42,7 +41,13 @@ pub(super) type Router = OpenApiRouter<Arc<Studio>>;
         live::RunsMessage,
         live::SystemMessage,
         live::JobMessage,
-        live::Gap
+        live::Gap,
+        comparison::CompareQuery,
+        library::RowQuery,
+        library::UploadQuery,
+        metric::MetricQuery,
+        run::EventQuery,
+        run::RunQuery
     )),
     tags(
         (name = "session", description = "Who is asking."),
@@ -73,18 +78,28 @@ pub(crate) fn api() -> (axum::Router<Arc<Studio>>, utoipa::openapi::OpenApi) {
         .merge(system::router());
     let (router, mut document) = OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", api).split_for_parts();
     document.info.version = env!("CARGO_PKG_VERSION").to_owned();
-    add_errors(&mut document);
+    finish(&mut document);
     (router, document)
 }
 
-/// Every route answers errors of one shape.
-fn add_errors(document: &mut utoipa::openapi::OpenApi) {
+/// Every route answers errors of one shape, and is called after its method and path.
+fn finish(document: &mut utoipa::openapi::OpenApi) {
     use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("ApiError"))).build();
     let error = ResponseBuilder::new().description("Why there is no answer.").content("application/json", content).build();
-    for item in document.paths.paths.values_mut() {
-        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
-        for operation in operations.into_iter().flatten() {
+    for (path, item) in &mut document.paths.paths {
+        let words: Vec<&str> = path.trim_start_matches("/api/v1").split(|letter: char| !letter.is_alphanumeric()).collect();
+        let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
+        let operations = [
+            ("get", &mut item.get),
+            ("post", &mut item.post),
+            ("put", &mut item.put),
+            ("patch", &mut item.patch),
+            ("delete", &mut item.delete),
+        ];
+        for (method, operation) in operations {
+            let Some(operation) = operation else { continue };
+            operation.operation_id = Some(format!("{method}_{}", words.join("_")));
             operation.responses.responses.insert("default".to_owned(), RefOr::T(error.clone()));
         }
     }

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use apertis_library::{ModelEntry, ModelKind};
 use apertis_protocol::library::ModelCard;
-use apertis_runs::clock;
+use apertis_runs::{RunFolder, clock};
+use apertis_storage::index::{RunQuery, RunSort};
 use axum::Json;
 use axum::extract::State;
 use utoipa_axum::router::OpenApiRouter;
@@ -16,7 +17,7 @@ use crate::request::blocking;
 use crate::studio::{Shared, Studio};
 
 /// Runs whose checkpoints are offered, the newest ones.
-const RUNS_MAX: usize = 100;
+const RUNS_MAX: u32 = 100;
 
 pub(super) fn router() -> Router {
     OpenApiRouter::new().routes(routes!(list))
@@ -34,18 +35,17 @@ pub(super) fn cards(studio: &Studio) -> Vec<ModelCard> {
     let mut cards: Vec<ModelCard> = entries.iter().map(|entry| card(entry, kind_of(entry))).collect();
     // What the program brings along is what a newcomer needs.
     cards.sort_by_key(|card| card.kind != "starter");
-    let mut runs: Vec<_> = studio.mirror.with_all(|runs| {
-        let saved = runs.values().filter(|run| run.row.best_step.is_some() || run.row.step > 0);
-        saved.map(|run| (run.row.clone(), run.folder.clone())).collect()
-    });
-    runs.sort_by(|a, b| b.0.changed_at.cmp(&a.0.changed_at));
-    for (row, folder) in runs.into_iter().take(RUNS_MAX) {
+    let query = RunQuery { sort: RunSort::Changed, limit: RUNS_MAX, ..RunQuery::default() };
+    // Without the database the models of the home are there all the same.
+    let runs = studio.wait(studio.storage.runs(&query)).map(|page| page.rows).unwrap_or_default();
+    for row in runs.into_iter().filter(|row| row.best_step.is_some() || row.step > 0) {
+        let Ok(folder) = RunFolder::open(&studio.home.root().join(&row.facts.folder)) else { continue };
         let Ok(found) = studio.with_places(|places| apertis_library::find(places, &folder.name())) else { continue };
         let Ok(entry) = apertis_library::describe(&found) else { continue };
         cards.push(ModelCard {
             reference: folder.name(),
-            name: row.name,
-            made_by: format!("{} on {} with {}", row.method, row.model, row.data),
+            made_by: format!("{} on {} with {}", row.facts.method, row.facts.model, row.facts.data),
+            name: row.facts.name,
             best_loss: row.best_loss,
             ..card(&entry, "checkpoint")
         });

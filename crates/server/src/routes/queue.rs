@@ -18,8 +18,8 @@ pub(super) fn router() -> Router {
 
 /// Shows what waits, in the order in which it begins.
 #[utoipa::path(get, path = "/queue", tag = "runs", responses((status = 200, body = Queue)))]
-async fn show(State(studio): Shared) -> Json<Queue> {
-    Json(queue::show(&studio))
+async fn show(State(studio): Shared) -> Answer<Json<Queue>> {
+    queue::show(&studio).await.map(Json)
 }
 
 /// Gives the queue another order, or holds it.
@@ -30,10 +30,10 @@ async fn show(State(studio): Shared) -> Json<Queue> {
 )]
 async fn change(State(studio): Shared, if_match: IfMatch, Body(change): Body<QueueChange>) -> Answer<Json<Queue>> {
     blocking(move || {
-        let present = queue::show(&studio);
+        let present = studio.wait(queue::show(&studio))?;
         if_match.check(&present.etag, &present)?;
         queue::change(&studio, &change)?;
-        Ok(queue::show(&studio))
+        studio.wait(queue::show(&studio))
     })
     .await
     .map(Json)

@@ -1,6 +1,6 @@
 //! Who is asking, and trading a key for a session.
 
-use apertis_protocol::session::{Login, Session};
+use apertis_protocol::session::{Login, PhoneCode, Session};
 use apertis_runs::machine;
 use axum::extract::State;
 use axum::http::header::SET_COOKIE;
@@ -11,12 +11,13 @@ use utoipa_axum::routes;
 
 use super::Router;
 use crate::failure::{Answer, Failure};
-use crate::guard::{Caller, SESSION_COOKIE, SESSION_SECONDS};
-use crate::request::{Body, blocking};
+use crate::guard::{CODE_SECONDS, Caller, SESSION_COOKIE, SESSION_SECONDS};
+use crate::keys;
+use crate::request::Body;
 use crate::studio::{Shared, Studio};
 
 pub(super) fn router() -> Router {
-    OpenApiRouter::new().routes(routes!(get, open, close))
+    OpenApiRouter::new().routes(routes!(get, open, close)).routes(routes!(phone))
 }
 
 fn session(studio: &Studio, is_open: bool) -> Session {
@@ -45,21 +46,32 @@ async fn get(State(studio): Shared, Extension(caller): Extension<Caller>) -> Jso
 #[utoipa::path(post, path = "/session", tag = "session", request_body = Login, responses((status = 200, body = Session)))]
 async fn open(State(studio): Shared, Extension(caller): Extension<Caller>, Body(login): Body<Login>) -> Answer<(HeaderMap, Json<Session>)> {
     studio.guard.check_tries(caller.address)?;
-    let ledger = studio.ledger.clone();
-    let token = blocking(move || Ok(ledger.open_session(login.key.trim())?)).await?;
+    let token = match studio.guard.codes.take(&login.key) {
+        true => Some(keys::begin_session(&studio.storage, String::new()).await?),
+        false => keys::open_session(&studio.storage, login.key.trim()).await?,
+    };
     let token = token.ok_or_else(|| studio.guard.wrong_key(caller.address))?;
     Ok((cookie(&studio, &token, SESSION_SECONDS)?, Json(session(&studio, true))))
+}
+
+/// Makes a code with which another device logs in, once and within five minutes.
+#[utoipa::path(post, path = "/session/phone", tag = "session", responses((status = 200, body = PhoneCode)))]
+async fn phone(State(studio): Shared) -> Json<PhoneCode> {
+    let code = studio.guard.codes.make();
+    let reach = &studio.guard.reach;
+    let urls = match reach.is_open || reach.public_origin.is_some() {
+        true => studio.addresses().iter().map(|address| format!("{address}/login#code={code}")).collect(),
+        false => Vec::new(),
+    };
+    Json(PhoneCode { code, urls, seconds: CODE_SECONDS })
 }
 
 /// Ends this browser's session.
 #[utoipa::path(delete, path = "/session", tag = "session", responses((status = 200, body = Session)))]
 async fn close(State(studio): Shared, Extension(caller): Extension<Caller>) -> Answer<(HeaderMap, Json<Session>)> {
-    let ledger = studio.ledger.clone();
-    blocking(move || match caller.session {
-        Some(token) => Ok(ledger.close_session(&token)?),
-        None => Ok(()),
-    })
-    .await?;
+    if let Some(token) = caller.session {
+        keys::close_session(&studio.storage, &token).await?;
+    }
     Ok((cookie(&studio, "", 0)?, Json(session(&studio, !studio.guard.needs_key))))
 }
 

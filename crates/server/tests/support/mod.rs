@@ -45,6 +45,7 @@ impl Served {
         let home = Home::open(folder.path()).expect("a new home");
         let mut settings = ServeSettings {
             home: home.clone(),
+            database_url: None,
             host: [127, 0, 0, 1].into(),
             port: 0,
             names: Vec::new(),

@@ -250,6 +250,9 @@ fn mark_of(event: &Event) -> Option<(&'static str, String)> {
         EventKind::RunResumed(resumed) => ("resume", format!("resumed from step {}: {}", resumed.from_step, resumed.cause)),
         EventKind::RunRewound(rewound) => ("rewind", format!("back to step {}: {}", rewound.to_step, rewound.reason.replace('_', " "))),
         EventKind::LearningRateChanged(changed) => ("learning_rate", format!("learning rate {:e} → {:e}", changed.from, changed.to)),
+        EventKind::EvalStepsChanged(changed) => {
+            ("eval_steps", format!("evaluated every {} steps, no longer every {}", changed.to, changed.from))
+        }
         EventKind::ScheduleReplanned(replanned) => {
             ("extended", format!("{} steps in all: {}", replanned.total_steps, replanned.reason.replace('_', " ")))
         }

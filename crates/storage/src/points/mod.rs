@@ -12,7 +12,7 @@ mod columns;
 mod query;
 mod track;
 
-pub use query::{Curve, CurveQuery, Curves};
+pub use query::{Curve, CurveEnds, CurveQuery, Curves};
 
 pub(crate) use columns::{Place, Points};
 pub(crate) use query::{bound, curve_of, points_before};

@@ -109,6 +109,48 @@ impl Storage {
     }
 }
 
+/// Where a curve that stands ends up.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CurveEnds {
+    /// Its name.
+    pub name: String,
+    /// Least value.
+    pub min: Option<f32>,
+    /// Greatest value.
+    pub max: Option<f32>,
+    /// Newest value.
+    pub last: Option<f32>,
+}
+
+impl Storage {
+    /// Least, greatest and newest values of these curves of a run; those that it does not have are
+    /// left out.
+    ///
+    /// # Errors
+    /// The database refuses, or the index is damaged.
+    pub async fn curve_ends(&self, run: &str, names: &[&str]) -> Result<Vec<CurveEnds>, StorageError> {
+        let mut reading = self.read().await?;
+        let mut ends = Vec::new();
+        for name in [STEPS, EVALUATIONS] {
+            let key = TrackKey { run, track: name, stretch: 0 };
+            let track = Track::read(&mut reading, key).await?;
+            let wanted: Vec<&str> = names.iter().copied().filter(|name| track.names.contains(*name)).collect();
+            if wanted.is_empty() || track.points == 0 {
+                continue;
+            }
+            let level = top_level(track.points);
+            let all = read_bins(&mut reading, key, &wanted, level, 0..bins_of(track.points, level)).await?;
+            let last = read_bins(&mut reading, key, &wanted, 0, track.points - 1..track.points).await?;
+            ends.extend(wanted.iter().map(|name| {
+                let whole = Bin::merge(all.columns.get(*name).into_iter().flatten().copied());
+                let newest = last.columns.get(*name).and_then(|bins| bins.last()).map_or(f32::NAN, |bin| bin.mean);
+                CurveEnds { name: (*name).to_owned(), min: number(whole.min), max: number(whole.max), last: number(newest) }
+            }));
+        }
+        Ok(ends)
+    }
+}
+
 /// The curves of one track.
 async fn curves_of_track(
     connection: &mut AnyConnection,

@@ -22,6 +22,7 @@ use crate::plan::MemoryPlan;
 use crate::progress::Progress;
 use crate::sample::{SamplePrompt, answer};
 use crate::schedule::LearningRate;
+use crate::seen::SeenRow;
 use crate::setup::{Machine, Surroundings, adapter_settings, parts};
 
 /// What a run is given.
@@ -57,6 +58,8 @@ pub struct PlanFacts {
     pub data_hash: String,
     /// Hash of tokenizer and template.
     pub tokenizer_hash: String,
+    /// Rows of the first batches of a new run.
+    pub first_batches: Vec<SeenRow>,
 }
 
 /// Everything around the loop that remembers.
@@ -137,7 +140,7 @@ impl Run<'_> {
             if let Some(end) = self.obey()? {
                 break end;
             }
-            self.repeat_decisions();
+            self.repeat_decisions()?;
             if self.progress.step < self.progress.total_steps {
                 self.replan_time()?;
             }
@@ -367,6 +370,7 @@ impl Run<'_> {
         self.progress.peak_learning_rate = before.peak_learning_rate;
         self.progress.pace = before.pace;
         self.progress.eval_steps = before.eval_steps;
+        self.progress.is_eval_asked = before.is_eval_asked;
         self.progress.planned = before.planned;
         self.progress.skipped_batches = before.skipped_batches;
         self.progress.skipped_batches.push(batch_number);

@@ -35,7 +35,25 @@ impl Run<'_> {
                     Action::Unpause => self.reply(&command, false, "is not paused")?,
                     Action::SaveNow => {
                         self.save(false)?;
+                        self.stay_paused(paused_since)?;
                         self.reply(&command, true, &format!("saved step {}", self.progress.step))?;
+                    }
+                    Action::EvaluateNow | Action::SetEvalSteps { .. } if self.parts.eval.is_none() => {
+                        self.reply(&command, false, "this run holds no rows out to evaluate on")?;
+                    }
+                    Action::EvaluateNow => {
+                        self.emit(EvaluationAsked { reason: "asked".to_string() })?;
+                        self.evaluate_asked()?;
+                        self.stay_paused(paused_since)?;
+                        let loss = self.progress.eval_loss.unwrap_or(f64::NAN);
+                        self.reply(&command, true, &format!("held-out loss is {loss:.4}"))?;
+                    }
+                    Action::SetEvalSteps { eval_steps: 0 } => self.reply(&command, false, "expected at least 1 step")?,
+                    Action::SetEvalSteps { eval_steps } => {
+                        let from = std::mem::replace(&mut self.progress.eval_steps, *eval_steps);
+                        self.progress.is_eval_asked = true;
+                        self.emit(EvalStepsChanged { from, to: *eval_steps })?;
+                        self.reply(&command, true, &format!("evaluates every {eval_steps} steps from here on"))?;
                     }
                     Action::Stop { now } => {
                         self.reply(&command, true, if *now { "stops without saving" } else { "saves and stops" })?;
@@ -69,6 +87,27 @@ impl Run<'_> {
         }
     }
 
+    /// Saving and evaluating enter a phase of their own; a run that was paused is paused after it.
+    fn stay_paused(&mut self, paused_since: Option<Instant>) -> Result<(), TrainError> {
+        match paused_since {
+            Some(_) => self.emit(RunPaused { reason: "asked".to_string() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Evaluates beside the plan, which goes on as if it had not been: so a resumed run may do it
+    /// again, and it does not count against the run's patience.
+    fn evaluate_asked(&mut self) -> Result<(), TrainError> {
+        let before = (self.progress.evaluations, self.progress.evaluated_step);
+        let without_better = self.progress.evaluations_without_better;
+        let is_better = self.evaluate()?;
+        (self.progress.evaluations, self.progress.evaluated_step) = before;
+        let counted = &mut self.progress.evaluations_without_better;
+        *counted = (*counted).min(without_better);
+        self.emit(PhaseEntered { phase: "training".to_string() })?;
+        if is_better { self.save(true) } else { Ok(()) }
+    }
+
     fn reply(&mut self, command: &Command, accepted: bool, message: &str) -> Result<(), TrainError> {
         self.emit(CommandAnswered {
             id: command.id.clone(),
@@ -78,18 +117,23 @@ impl Run<'_> {
         })
     }
 
-    pub(super) fn repeat_decisions(&mut self) {
+    pub(super) fn repeat_decisions(&mut self) -> Result<(), TrainError> {
         let step = self.progress.step;
         let due: Vec<Event> = self.decisions.iter().filter(|event| event.step == step).cloned().collect();
         for decision in due {
             self.progress.repeat(&decision);
+            if matches!(decision.kind, EventKind::EvaluationAsked(_)) {
+                self.evaluate_asked()?;
+            }
         }
+        Ok(())
     }
 
-    /// Plans the rest of the run. The recipe's own steps between evaluations go before `eval_steps`.
+    /// Plans the rest of the run. Steps between evaluations that recipe or person chose go before `eval_steps`.
     pub(super) fn replan(&mut self, total_steps: u64, eval_steps: u64, reason: &str) -> Result<(), TrainError> {
         self.progress.total_steps = total_steps;
-        if self.request.recipe.eval_steps == 0 && self.progress.eval_steps > 0 {
+        let is_chosen = self.request.recipe.eval_steps > 0 || self.progress.is_eval_asked;
+        if !is_chosen && self.progress.eval_steps > 0 {
             self.progress.eval_steps = eval_steps;
         }
         let eval_steps = self.progress.eval_steps;

@@ -15,6 +15,7 @@ use crate::pace::eval_steps_of;
 use crate::plan::{PlanRequest, plan};
 use crate::progress::{Planned, Progress};
 use crate::sample;
+use crate::seen::first_batches;
 use crate::setup::{Machine, Parts, Surroundings, parts};
 
 impl<'a> Run<'a> {
@@ -135,6 +136,7 @@ impl<'a> Run<'a> {
             model_hash: model_hash(request.surroundings)?,
             data_hash: sampler.dataset().fingerprint(),
             tokenizer_hash: tokenizer.content_hash(),
+            first_batches: if is_new { first_batches(&sampler, &tokenizer)? } else { Vec::new() },
         };
         (request.on_plan)(&facts).map_err(TrainError::Checkpoint)?;
         let guard = LossGuard::new(recipe.loss_spike_factor, progress.recent_losses.iter().copied());

@@ -39,7 +39,7 @@ pub(super) fn router() -> Router {
     params(("id" = String, Path)), responses((status = 200, body = CommandAnswer))
 )]
 async fn command(State(studio): Shared, Place(id): Place<String>, Body(command): Body<RunCommand>) -> Answer<Json<CommandAnswer>> {
-    let run = studio.run(&id)?;
+    let run = studio.run(&id).await?;
     blocking(move || {
         if !lock_facts(&run.folder).is_held {
             return match command {
@@ -81,6 +81,9 @@ fn action_of(command: &RunCommand) -> Answer<Action> {
             Action::SetLearningRate { learning_rate: *learning_rate }
         }
         RunCommand::SetLearningRate { .. } => return Err(Failure::bad("A learning rate is above 0 and at most 10.")),
+        RunCommand::EvaluateNow => Action::EvaluateNow,
+        RunCommand::SetEvalSteps { eval_steps: 0 } => return Err(Failure::bad("eval_steps is at least 1.")),
+        RunCommand::SetEvalSteps { eval_steps } => Action::SetEvalSteps { eval_steps: *eval_steps },
         RunCommand::Extend { epochs, max_steps } => Action::Extend { epochs: *epochs, max_steps: *max_steps },
     })
 }
@@ -97,7 +100,7 @@ fn extend(studio: &Studio, run: &KnownRun, epochs: f64, max_steps: u64) -> Answe
     recipe.apply_argument(&format!("max_steps={max_steps}"))?;
     run.folder.write_recipe(&recipe)?;
     studio.mirror.start(&run.folder, &["--extend"])?;
-    studio.mirror.look();
+    studio.mirror.look(&[&run.folder]);
     let message = "The run goes on to its new end.".to_owned();
     Ok(CommandAnswer { id: String::new(), outcome: "accepted".to_owned(), message })
 }
@@ -105,18 +108,18 @@ fn extend(studio: &Studio, run: &KnownRun, epochs: f64, max_steps: u64) -> Answe
 /// Starts a worker on a run that stopped, failed, was interrupted, or never began.
 #[utoipa::path(post, path = "/runs/{id}/resume", tag = "runs", params(("id" = String, Path)), responses((status = 200, body = Run)))]
 async fn resume(State(studio): Shared, Place(id): Place<String>) -> Answer<Json<Run>> {
-    let run = studio.run(&id)?;
+    let run = studio.run(&id).await?;
     blocking(move || {
         if lock_facts(&run.folder).is_held {
             return Err(Failure::new(ErrorCode::NotPossibleNow, "A worker is at work on this run already."));
         }
-        if studio.mirror.record(&run)?.state.has_finished() {
+        if run.row.status.name == "finished" {
             return Err(Failure::new(ErrorCode::NotPossibleNow, "This run has reached its end.").hint("Extend it to train longer."));
         }
         queue::leave(&studio.home, &run.folder)?;
         studio.mirror.start(&run.folder, &[])?;
-        studio.mirror.look();
-        describe(&studio, &studio.run(&run.card.id)?)
+        studio.mirror.look(&[&run.folder]);
+        describe(&studio, &studio.run_now(&run.id)?)
     })
     .await
     .map(Json)
@@ -128,14 +131,13 @@ async fn resume(State(studio): Shared, Place(id): Place<String>) -> Answer<Json<
     params(("id" = String, Path)), responses((status = 200, body = RecipeForm))
 )]
 async fn clone(State(studio): Shared, Place(id): Place<String>, Body(request): Body<CloneRequest>) -> Answer<Json<RecipeForm>> {
-    let run = studio.run(&id)?;
+    let run = studio.run(&id).await?;
     blocking(move || {
         let mut recipe = run.folder.recipe()?;
         match request.how.as_str() {
             "as_started" => {}
             "as_became" => {
-                let record = studio.mirror.record(&run)?;
-                record.decisions.iter().for_each(|event| take_over(&mut recipe, &event.kind));
+                studio.records.with(&run, |record| record.decisions.iter().for_each(|event| take_over(&mut recipe, &event.kind)))?;
             }
             _ => return Err(Failure::bad("how is as_started or as_became.")),
         }
@@ -149,6 +151,7 @@ async fn clone(State(studio): Shared, Place(id): Place<String>, Body(request): B
 fn take_over(recipe: &mut Recipe, kind: &EventKind) {
     match kind {
         EventKind::LearningRateChanged(changed) => recipe.learning_rate = changed.to,
+        EventKind::EvalStepsChanged(changed) => recipe.eval_steps = changed.to,
         EventKind::ScheduleReplanned(replanned) if replanned.reason == "extended" => {
             recipe.epochs = replanned.epochs;
             recipe.max_steps = if recipe.max_steps == 0 { 0 } else { replanned.total_steps };
@@ -161,7 +164,7 @@ fn take_over(recipe: &mut Recipe, kind: &EventKind) {
 /// Says what differs between a run's record and this machine now.
 #[utoipa::path(get, path = "/runs/{id}/reproduce", tag = "runs", params(("id" = String, Path)), responses((status = 200, body = Reproduction)))]
 async fn reproduce(State(studio): Shared, Place(id): Place<String>) -> Answer<Json<Reproduction>> {
-    let run = studio.run(&id)?;
+    let run = studio.run(&id).await?;
     blocking(move || {
         let then = RunLock::read(&run.folder)?
             .ok_or_else(|| Failure::new(ErrorCode::NotPossibleNow, "This run ended before its record was written."))?;

@@ -36,7 +36,7 @@ pub(super) fn router() -> Router {
 /// Lists a run's files.
 #[utoipa::path(get, path = "/runs/{id}/files", tag = "runs", params(("id" = String, Path)), responses((status = 200, body = Vec<RunFile>)))]
 async fn list(State(studio): Shared, Place(id): Place<String>) -> Answer<Json<Vec<RunFile>>> {
-    let run = studio.run(&id)?;
+    let run = studio.run(&id).await?;
     blocking(move || {
         let mut files = Vec::new();
         collect(run.folder.path(), "", &mut files)?;
@@ -71,13 +71,13 @@ fn collect(folder: &Path, prefix: &str, files: &mut Vec<RunFile>) -> Answer<()> 
     responses((status = 200, description = "The file.", content_type = "application/octet-stream", body = Vec<u8>))
 )]
 async fn download(State(studio): Shared, Place((id, path)): Place<(String, String)>, Params(query): Params<FileQuery>) -> Answer<Response> {
-    let run = studio.run(&id)?;
+    let run = studio.run(&id).await?;
     if query.view.as_deref() == Some("frame") {
         if path != "report.html" {
             return Err(Failure::bad("Only the report can be framed."));
         }
         return blocking(move || match fs::read(run.folder.report()) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Failure::missing("report of", run.card.title())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Failure::missing("report of", &run.row.facts.name)),
             read => Ok(frame(read?)),
         })
         .await;

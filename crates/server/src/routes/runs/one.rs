@@ -10,7 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::check_tags;
-use crate::describe::{self, Whole};
+use crate::describe;
 use crate::failure::{Answer, Failure};
 use crate::mirror::KnownRun;
 use crate::queue;
@@ -25,41 +25,17 @@ pub(super) fn router() -> Router {
     OpenApiRouter::new().routes(routes!(get, change, delete)).routes(routes!(dependents)).routes(routes!(restore))
 }
 
-/// A run, whole.
+/// A run, whole. Waits for disk and database.
 pub(super) fn describe(studio: &Studio, run: &KnownRun) -> Answer<Run> {
-    let record = studio.mirror.record(run)?;
     let recipe = run.folder.recipe().unwrap_or_default();
-    let lock = apertis_runs::lock::lock_facts(&run.folder);
-    let state = record.state.with(&lock);
-    let row = describe::row(&run.card, &recipe, &record, &state);
-    let mut whole = describe::whole(Whole { row, card: &run.card, folder: &run.folder, recipe: &recipe, record: &record, state: &state });
-    whole.lineage.extend(made_of(studio, run));
-    Ok(whole)
-}
-
-/// Runs that began from this one's checkpoints.
-fn made_of(studio: &Studio, run: &KnownRun) -> Vec<Dependent> {
-    let (folder, name) = (run.folder.path().display().to_string(), run.folder.name());
-    let others =
-        studio.mirror.with_all(|runs| runs.values().filter(|other| other.card.id != run.card.id).cloned().collect::<Vec<KnownRun>>());
-    let stands_on = |other: &KnownRun| {
-        let Ok(recipe) = other.folder.recipe() else { return false };
-        let of = |text: &str| text == name || text.starts_with(&format!("{name}:")) || std::path::Path::new(text).starts_with(&folder);
-        of(&recipe.model) || of(&recipe.adapter)
-    };
-    let depends = |other: KnownRun| Dependent {
-        kind: "run".to_owned(),
-        name: other.card.title().to_owned(),
-        href: format!("/runs/{}", other.card.id),
-        relation: "made_into".to_owned(),
-    };
-    others.into_iter().filter(stands_on).map(depends).collect()
+    let others = studio.wait(studio.storage.rows(&studio.mirror.made_of(&run.id, &run.folder)))?;
+    Ok(describe::whole(run, &recipe, &others, studio.preferences.settings().watts))
 }
 
 /// Shows a run.
 #[utoipa::path(get, path = "/runs/{id}", tag = "runs", params(("id" = String, Path)), responses((status = 200, body = Run)))]
 async fn get(State(studio): Shared, Place(id): Place<String>) -> Answer<Json<Run>> {
-    let run = studio.run(&id)?;
+    let run = studio.run(&id).await?;
     blocking(move || describe(&studio, &run)).await.map(Json)
 }
 
@@ -70,7 +46,7 @@ async fn get(State(studio): Shared, Place(id): Place<String>) -> Answer<Json<Run
     responses((status = 200, body = Run))
 )]
 async fn change(State(studio): Shared, Place(id): Place<String>, if_match: IfMatch, Body(change): Body<RunChange>) -> Answer<Json<Run>> {
-    let run = studio.run(&id)?;
+    let run = studio.run(&id).await?;
     blocking(move || {
         let mut card = RunCard::open(&studio.home, &run.folder)?;
         let present = RunChange { name: Some(card.title().to_owned()), tags: Some(card.tags.clone()), notes: Some(card.notes.clone()) };
@@ -89,8 +65,8 @@ async fn change(State(studio): Shared, Place(id): Place<String>, if_match: IfMat
             card.notes = notes;
         }
         card.write(&run.folder)?;
-        studio.mirror.look();
-        describe(&studio, &studio.run(&card.id)?)
+        studio.mirror.look(&[&run.folder]);
+        describe(&studio, &studio.run_now(&card.id)?)
     })
     .await
     .map(Json)
@@ -99,12 +75,12 @@ async fn change(State(studio): Shared, Place(id): Place<String>, if_match: IfMat
 /// Moves a run to the trash, where it is kept for 30 days.
 #[utoipa::path(delete, path = "/runs/{id}", tag = "runs", params(("id" = String, Path)), responses((status = 204)))]
 async fn delete(State(studio): Shared, Place(id): Place<String>) -> Answer<StatusCode> {
-    let run = studio.run(&id)?;
+    let run = studio.run(&id).await?;
     blocking(move || {
         queue::leave(&studio.home, &run.folder)?;
         trash::discard(&studio.home, &run.folder)?;
         trash::sweep(&studio.home, std::time::SystemTime::now())?;
-        studio.mirror.look();
+        studio.mirror.look(&[]);
         Ok(StatusCode::NO_CONTENT)
     })
     .await
@@ -115,8 +91,8 @@ async fn delete(State(studio): Shared, Place(id): Place<String>) -> Answer<Statu
 async fn restore(State(studio): Shared, Place(id): Place<String>) -> Answer<Json<Run>> {
     blocking(move || {
         trash::restore(&studio.home, &id)?;
-        studio.mirror.look();
-        describe(&studio, &studio.run(&id)?)
+        studio.mirror.look(&[]);
+        describe(&studio, &studio.run_now(&id)?)
     })
     .await
     .map(Json)
@@ -125,6 +101,7 @@ async fn restore(State(studio): Shared, Place(id): Place<String>) -> Answer<Json
 /// Lists what stands on a run: what deleting it would take away.
 #[utoipa::path(get, path = "/runs/{id}/dependents", tag = "runs", params(("id" = String, Path)), responses((status = 200, body = Vec<Dependent>)))]
 async fn dependents(State(studio): Shared, Place(id): Place<String>) -> Answer<Json<Vec<Dependent>>> {
-    let run = studio.run(&id)?;
-    blocking(move || Ok(made_of(&studio, &run))).await.map(Json)
+    let run = studio.run(&id).await?;
+    let others = studio.storage.rows(&studio.mirror.made_of(&run.id, &run.folder)).await?;
+    Ok(Json(describe::made_into(&others).collect()))
 }
