@@ -17,7 +17,15 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     ensure!(web.join("node_modules").is_dir(), "web/openapi.json is written; for the types run `npm ci` in web, then this again");
     let npx = if cfg!(windows) { "npx.cmd" } else { "npx" };
     let mut types = Command::new(npx);
-    types.args(["--no-install", "openapi-typescript", "openapi.json", "--output", "src/api/schema.d.ts"]);
+    types.args([
+        "--no-install",
+        "openapi-typescript",
+        "openapi.json",
+        "--default-non-nullable",
+        "false",
+        "--output",
+        "src/api/schema.d.ts",
+    ]);
     check(types.current_dir(&web), "openapi-typescript")
 }
 

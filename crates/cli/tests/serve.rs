@@ -139,7 +139,8 @@ fn a_run_goes_on_without_the_server_and_is_there_when_it_is_back() {
     assert_eq!(found, (1..=found.len() as u64).collect::<Vec<u64>>());
 
     // A worker that is killed is started again.
-    server.ask("POST", &format!("{page}/resume"), &json!({}));
+    let resumed = server.ask("POST", &format!("{page}/resume"), &json!({}));
+    assert_eq!(resumed["row"]["id"], json!(id), "{resumed}");
     server.until("training again", &page, |run| run["row"]["state"]["name"] == "training");
     let pid = std::fs::read_to_string(home.run("Night-shift").join("worker.pid")).expect("a worker");
     let killed = Command::new("kill").args(["-KILL", pid.trim()]).status();
@@ -172,7 +173,7 @@ fn keys_are_made_listed_and_revoked() {
 #[test]
 fn records_are_carried_and_the_index_is_made_again() {
     let home = Home::new();
-    home.write("book.txt", text());
+    let data = format!("data={}", home.write("book.txt", text()));
     let made = home.json(&["keys", "create", "laptop"]);
     let file = home.path().join("records.jsonl").display().to_string();
     assert_eq!(home.json(&["backup", &file])["counts"]["keys"], json!(1));
@@ -183,7 +184,7 @@ fn records_are_carried_and_the_index_is_made_again() {
     home.json(&[
         "train",
         "method=scratch",
-        "data=book.txt",
+        &data,
         "tokenizer=char",
         "model.layers=1",
         "model.heads=2",

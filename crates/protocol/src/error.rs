@@ -23,8 +23,9 @@ macro_rules! errors {
     ($( $variant:ident $code:literal $status:literal $hint:literal; )+) => {
         /// Why a request was not served.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+        #[serde(rename_all = "snake_case")]
         pub enum ErrorCode {
-            $( #[doc = $hint] #[serde(rename = $code)] $variant, )+
+            $( #[doc = $hint] $variant, )+
         }
 
         impl ErrorCode {
@@ -69,4 +70,16 @@ errors! {
     DiskFull "disk_full" 507 "Free some space under System.";
     Unavailable "unavailable" 503 "Try again in a moment.";
     Internal "internal" 500 "Try again; the server's log has the request's id.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ErrorCode;
+
+    #[test]
+    fn codes_are_sent_as_they_are_documented() {
+        for code in ErrorCode::ALL {
+            assert_eq!(serde_json::to_value(code).expect("a word"), code.code());
+        }
+    }
 }

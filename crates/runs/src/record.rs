@@ -71,7 +71,7 @@ pub struct RunRecord {
     pub finished: Option<RunFinished>,
     /// The failure, if it is the end.
     pub failed: Option<RunFailed>,
-    tokens: u64,
+    pub(crate) tokens: u64,
 }
 
 impl RunRecord {

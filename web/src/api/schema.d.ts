@@ -3,54 +3,739 @@
  * Do not make direct changes to the file.
  */
 
-export type paths = Record<string, never>;
+export interface paths {
+    "/api/v1/catalogue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists every field that a recipe can have. */
+        get: operations["get_catalogue"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/compare": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lays runs beside one another: a curve each, and where their recipes and values differ. */
+        get: operations["get_compare"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/data": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists data sets of the home. */
+        get: operations["get_data"];
+        put?: never;
+        /** Takes one file as a new data set. The body is the file itself. */
+        post: operations["post_data"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/data/{name}/rows": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows rows of a data set, or of a path on this computer, as chat. */
+        get: operations["get_data_name_rows"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/home": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows what runs, what waits, and what to do next. */
+        get: operations["get_home"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists jobs, the newest first. */
+        get: operations["get_jobs"];
+        put?: never;
+        /** Asks for long work. */
+        post: operations["post_jobs"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows a job. */
+        get: operations["get_jobs_id"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/{id}/again": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Does a job's work again. */
+        post: operations["post_jobs_id_again"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ends a job early. */
+        post: operations["post_jobs_id_cancel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/{id}/log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Gives what a job printed. */
+        get: operations["get_jobs_id_log"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists keys, without their secrets. */
+        get: operations["get_keys"];
+        put?: never;
+        /** Makes a key. Its secret is shown this once. */
+        post: operations["post_keys"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/keys/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Takes a key back, with every session that was opened with it. */
+        delete: operations["delete_keys_id"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists models: those of the home, then the best checkpoints of runs. */
+        get: operations["get_models"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Estimates what a run would take; from an earlier measurement where there is one. */
+        post: operations["post_plan"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/presets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists presets: ours first. */
+        get: operations["get_presets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/presets/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Saves a preset as a recipe file of the home. */
+        put: operations["put_presets_name"];
+        post?: never;
+        /** Deletes a preset that a person saved. */
+        delete: operations["delete_presets_name"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/queue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows what waits, in the order in which it begins. */
+        get: operations["get_queue"];
+        /** Gives the queue another order, or holds it. */
+        put: operations["put_queue"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/recipe": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Gives a recipe in all of its forms, with what keeps it from being started. */
+        post: operations["post_recipe"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists runs. */
+        get: operations["get_runs"];
+        put?: never;
+        /** Makes a run, and starts it unless told otherwise. */
+        post: operations["post_runs"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows a run. */
+        get: operations["get_runs_id"];
+        put?: never;
+        post?: never;
+        /** Moves a run to the trash, where it is kept for 30 days. */
+        delete: operations["delete_runs_id"];
+        options?: never;
+        head?: never;
+        /** Changes name, tags or notes. */
+        patch: operations["patch_runs_id"];
+        trace?: never;
+    };
+    "/api/v1/runs/{id}/batches": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Gives the rows of the first three batches, token by token, as the model saw them. */
+        get: operations["get_runs_id_batches"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{id}/clone": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Gives the recipe of a run for a new one: as it was started, or as it became. */
+        post: operations["post_runs_id_clone"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{id}/coach": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Says what somebody who has watched many runs would say about this one. */
+        get: operations["get_runs_id_coach"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{id}/commands": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Asks something of a living run; of an ended one, to train longer. */
+        post: operations["post_runs_id_commands"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{id}/dependents": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists what stands on a run: what deleting it would take away. */
+        get: operations["get_runs_id_dependents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists events, oldest first: those after a number, or the newest. */
+        get: operations["get_runs_id_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{id}/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists a run's files. */
+        get: operations["get_runs_id_files"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{id}/files/{*path}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Downloads a file of a run. */
+        get: operations["get_runs_id_files_path"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{id}/log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Gives the newest of what the worker printed. */
+        get: operations["get_runs_id_log"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{id}/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Gives curves, thinned, and what happened between their points. */
+        get: operations["get_runs_id_metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{id}/recipe": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Gives a run's recipe in all of its forms. */
+        get: operations["get_runs_id_recipe"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{id}/reproduce": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Says what differs between a run's record and this machine now. */
+        get: operations["get_runs_id_reproduce"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{id}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Takes a run out of the trash. */
+        post: operations["post_runs_id_restore"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Starts a worker on a run that stopped, failed, was interrupted, or never began. */
+        post: operations["post_runs_id_resume"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{id}/samples": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Gives the answers to the fixed prompts at every evaluation. */
+        get: operations["get_runs_id_samples"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Says whether a key is needed, and whether this browser may go on. */
+        get: operations["get_session"];
+        put?: never;
+        /** Trades a key for a session of 30 days, kept in a cookie. */
+        post: operations["post_session"];
+        /** Ends this browser's session. */
+        delete: operations["delete_session"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session/phone": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes a code with which another device logs in, once and within five minutes. */
+        post: operations["post_session_phone"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows the settings. */
+        get: operations["get_settings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Changes settings. */
+        patch: operations["patch_settings"];
+        trace?: never;
+    };
+    "/api/v1/sweeps": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes the runs of a sweep and puts them into the queue; a preview only says what would run. */
+        post: operations["post_sweeps"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sweeps/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows a sweep with its runs. */
+        get: operations["get_sweeps_id"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/system": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows the machine, its disk, and what the doctor finds. */
+        get: operations["get_system"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/system/cleanup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Removes what can go without losing a result, and shows what the disk holds then. */
+        post: operations["post_system_cleanup"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+}
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /** @description Which runs. */
-        CompareQuery: {
-            /** @description 2–100 ids, separated by commas. */
-            runs: string;
-            /** @description Most points a curve; 400 where absent. */
-            points?: number | null;
-            /** @description The curve; `eval_loss` where absent. */
-            metric?: string | null;
-        };
-        /** @description Runs, their curves, and where their recipes differ. */
-        Comparison: {
-            /** @description In the order of the question. */
-            runs: components["schemas"]["RunRow"][];
-            /** @description The curve of each run, in the same order. */
-            curves: components["schemas"]["Series"][];
-            /** @description Fields whose values are not all the same. */
-            fields: components["schemas"]["ComparedField"][];
-            /** @description Fields of the catalogue in all. */
-            field_count: number;
-            /** @description Best and last values of each metric. */
-            values: components["schemas"]["ComparedValue"][];
-        };
-        /** @description A field that differs. */
-        ComparedField: {
-            /** @description Full name. */
-            name: string;
-            /** @description Its value in each run. */
-            values: string[];
-            /** @description Each value as a number, where the field is one. */
-            is_number: boolean;
-        };
-        /** @description A metric's values. */
-        ComparedValue: {
-            /** @description Name of the metric. */
-            name: string;
-            /** @description Whether less is better. */
-            is_less_better: boolean;
-            /** @description Best value of each run. */
-            best: (number | null)[];
-            /** @description Last value of each run. */
-            last: (number | null)[];
-        };
         /** @description The body of every answer of 400 and above. */
         ApiError: {
+            /** @description A word for programs; [`ErrorCode`] lists them. */
             code: components["schemas"]["ErrorCode"];
             /** @description One sentence: what happened. */
             message: string;
@@ -60,425 +745,6 @@ export interface components {
             details?: unknown;
             /** @description Names the request in the server's log. */
             request_id: string;
-        };
-        /** @description What runs, what waits, and what to do next. */
-        HomePage: {
-            /** @description Runs with a living worker. */
-            running: components["schemas"]["RunRow"][];
-            /** @description Runs that wait, in order. */
-            queued: components["schemas"]["RunRow"][];
-            /** @description Newest ended runs. */
-            recent: components["schemas"]["RunRow"][];
-            /** @description What to do next, best first. */
-            next: components["schemas"]["NextStep"][];
-            /** @description Models used last. */
-            models: components["schemas"]["ModelCard"][];
-            /** @description Data used last. */
-            data: components["schemas"]["DataCard"][];
-            /** @description The first-use tour; empty once it was closed. */
-            tour: components["schemas"]["TourStep"][];
-            /** @description State of the room `runs` at which this was read. */
-            seq: number;
-            /** @description Name of the server's life. */
-            epoch: string;
-        };
-        /** @description Something worth doing now. */
-        NextStep: {
-            /** @description One sentence with its numbers. */
-            text: string;
-            /** @description The button. */
-            label: string;
-            /** @description Page that the button opens, from `/`. */
-            href: string;
-            /** @description The same as a command. */
-            command: string;
-        };
-        /** @description A step of the first-use tour. */
-        TourStep: {
-            /** @description What to do. */
-            text: string;
-            /** @description Page where it is done. */
-            href: string;
-            /** @description Whether it was done. */
-            is_done: boolean;
-        };
-        /** @description Work with a progress and a log. */
-        Job: {
-            /** @description Its id. */
-            id: string;
-            /** @description upload, tokenise, measure_plan, merge, reindex. */
-            kind: string;
-            /** @description What a person reads. */
-            title: string;
-            /** @description waiting, running, done, failed, cancelled or interrupted. */
-            state: string;
-            /** @description Share done, 0–1; `None` where it cannot be known. */
-            progress?: number | null;
-            /** @description What it does now. */
-            message: string;
-            /** @description When it was asked for. */
-            created_at: string;
-            /** @description When it ended. */
-            ended_at?: string | null;
-            /** @description What came out: a plan, a data set, a folder. */
-            result: unknown;
-            /** @description Why it failed. */
-            failure: string;
-            /** @description What to do about it. */
-            failure_hint: string;
-            /** @description Whether it can be run again. */
-            can_repeat: boolean;
-        };
-        NewJob: {
-            /** @enum {string} */
-            kind: "measure_plan";
-            recipe: components["schemas"]["RecipeDraft"];
-        } | {
-            /** @enum {string} */
-            kind: "tokenise";
-            recipe: components["schemas"]["RecipeDraft"];
-        } | {
-            /** @enum {string} */
-            kind: "merge";
-            /** @description The run. */
-            run: string;
-            /** @description best, last or step-000600. */
-            checkpoint: string;
-        } | {
-            /** @enum {string} */
-            kind: "reindex";
-        };
-        /** @description A model on a card. */
-        ModelCard: {
-            /** @description What a recipe's `model` takes. */
-            reference: string;
-            /** @description What a person calls it. */
-            name: string;
-            /** @description starter, checkpoint or folder. */
-            kind: string;
-            /** @description llama, qwen3, … */
-            family: string;
-            /** @description Parameters. */
-            parameters: number;
-            /** @description Size on disk. */
-            bytes: number;
-            /** @description Longest text it sees. */
-            context: number;
-            /** @description How it was made: "lora on Starter with support-chats"; empty where unknown. */
-            made_by: string;
-            /** @description Best held-out loss of the run that made it. */
-            best_loss?: number | null;
-            /** @description When it was made. */
-            created_at?: string | null;
-            /** @description Why it cannot be used; empty where it can. */
-            problem: string;
-        };
-        /** @description A data set on a card. */
-        DataCard: {
-            /** @description What a recipe's `data` takes. */
-            reference: string;
-            /** @description What a person calls it. */
-            name: string;
-            /** @description sample, upload or path. */
-            kind: string;
-            /** @description Version, from 1; 0 for a path. */
-            version: number;
-            /** @description Recognised format. */
-            format: string;
-            /** @description Rows; `None` until counted. */
-            rows?: number | null;
-            /** @description Rows that cannot be used. */
-            bad_rows?: number | null;
-            /** @description Size on disk. */
-            bytes: number;
-            /** @description When it was added. */
-            created_at?: string | null;
-            /** @description Why it cannot be used; empty where it can. */
-            problem: string;
-        };
-        /** @description Which rows of a data set. */
-        RowQuery: {
-            /** @description A name of the list, or a path on the server's computer. */
-            data: string;
-            /** @description First row, from 0. */
-            from?: number | null;
-            /** @description How many, 1–100; 20 where absent. */
-            limit?: number | null;
-        };
-        /** @description Rows as chat, and what is wrong with others. */
-        DataPreview: {
-            /** @description Recognised format, in words. */
-            format: string;
-            /** @description Rows of the whole set. */
-            rows: number;
-            /** @description The rows asked for. */
-            items: components["schemas"]["DataRow"][];
-            /** @description What is wrong, by reason, over the whole set. */
-            reasons: components["schemas"]["Reason"][];
-        };
-        /** @description A row as chat. */
-        DataRow: {
-            /** @description Number from 0. */
-            row: number;
-            /** @description Its messages; one of role `text` for plain text. */
-            messages: components["schemas"]["DataMessage"][];
-            /** @description Why it cannot be used; empty where it can. */
-            problem: string;
-        };
-        /** @description One message of a row. */
-        DataMessage: {
-            /** @description system, user, assistant, tool or text. */
-            role: string;
-            /** @description What it says. */
-            text: string;
-        };
-        /** @description A wish to hear a room from a place on. */
-        Join: {
-            /** @description `run:<id>`, `runs`, `system` or `jobs`. */
-            room: string;
-            /** @description The `seq` of the answer that the client has; what came after is sent first. */
-            after?: number | null;
-            /** @description The life of the server that `after` belongs to; not needed for `run:<id>`. */
-            epoch?: string | null;
-        };
-        /** @description The room is heard from now on. */
-        Joined: {
-            /** @description Which. */
-            room: string;
-            /** @description Newest number of the room. */
-            seq: number;
-            /** @description This life of the server. */
-            epoch: string;
-            /** @description Whether the client must read REST again: another life, or too far behind. */
-            reload: boolean;
-            /** @description Why the room cannot be heard; empty where it can. */
-            problem: string;
-        };
-        /** @description A line of a run's log. */
-        RunMessage: {
-            /** @description `run:<id>`. */
-            room: string;
-            event: components["schemas"]["RunEvent"];
-        };
-        /** @description A run came, changed or went. */
-        RunsMessage: {
-            /** @description Number in the room. */
-            seq: number;
-            /** @description The server's life. */
-            epoch: string;
-            /** @description Its id. */
-            id: string;
-            /** @description How it stands; `None` where it is gone. */
-            run?: null | components["schemas"]["RunRow"];
-        };
-        /** @description A sample of the machine. */
-        SystemMessage: {
-            /** @description Number in the room. */
-            seq: number;
-            /** @description The server's life. */
-            epoch: string;
-            sample: components["schemas"]["SystemSample"];
-        };
-        /** @description A job came or changed. */
-        JobMessage: {
-            /** @description Number in the room. */
-            seq: number;
-            /** @description The server's life. */
-            epoch: string;
-            job: components["schemas"]["Job"];
-        };
-        /** @description Points that were left out; the client reads them from REST, thinned. */
-        Gap: {
-            /** @description The room. */
-            room: string;
-            /** @description First and last number that was left out. */
-            gap: number[];
-        };
-        /** @description Which curves, and how finely. */
-        MetricQuery: {
-            /** @description Names separated by commas; all where absent. */
-            names?: string | null;
-            /** @description Most points a curve, 2–10,000; 1,500 where absent. */
-            points?: number | null;
-            /** @description First step. */
-            from?: number | null;
-            /** @description Last step. */
-            to?: number | null;
-            /** @description Only points after this number of the log. */
-            after?: number | null;
-            /** @description Whether points that a resume or rewind took back are sent too. */
-            superseded?: boolean | null;
-        };
-        /** @description Curves of a run. */
-        Metrics: {
-            /** @description The run. */
-            run: string;
-            /** @description One a name. */
-            series: components["schemas"]["Series"][];
-            /** @description What happened between: evaluations, checkpoints, pauses, changes, rewinds. */
-            marks: components["schemas"]["Mark"][];
-            /** @description Number of the newest event that this answer knows. */
-            seq: number;
-        };
-        /** @description A curve: columns of the same length. */
-        Series: {
-            /** @description loss, eval_loss, accuracy, perplexity, learning_rate, grad_norm, tokens_per_second, cpu, memory, … */
-            name: string;
-            /** @description Unit, or empty. */
-            unit: string;
-            /** @description Points that each value stands for: 1, 16, 256, … */
-            bin: number;
-            /** @description Points of the whole curve. */
-            total: number;
-            /** @description Steps done at the last point of each bin. */
-            step: number[];
-            /** @description Real tokens trained on until then. */
-            tokens: number[];
-            /** @description Working time until then. */
-            elapsed_ms: number[];
-            /** @description Passes through the data until then. */
-            epoch: number[];
-            /** @description Mean of each bin. */
-            mean: (number | null)[];
-            /** @description Least of each bin; empty where `bin` is 1. */
-            min: (number | null)[];
-            /** @description Greatest of each bin; empty where `bin` is 1. */
-            max: (number | null)[];
-        };
-        /** @description Something that happened at a step. */
-        Mark: {
-            /** @description Where. */
-            step: number;
-            /** @description Working time until then. */
-            elapsed_ms: number;
-            /** @description evaluation, checkpoint, best, pause, resume, learning_rate, rewind, sleep, extended. */
-            kind: string;
-            /** @description What to show when it is pointed at. */
-            text: string;
-        };
-        /** @description Memory, steps, time and disk. */
-        Plan: {
-            /** @description Whether time and memory were measured with this model, length and batch, rather than estimated. */
-            is_measured: boolean;
-            /** @description When it was measured. */
-            measured_at?: string | null;
-            /** @description Memory by component. */
-            memory: components["schemas"]["MemoryPart"][];
-            /** @description Their sum. */
-            memory_bytes: number;
-            /** @description What the run may use. */
-            memory_limit_bytes: number;
-            /** @description Bytes the checkpoints will take. */
-            disk_bytes: number;
-            /** @description Free space where they go. */
-            disk_free_bytes: number;
-            /** @description Rows trained on. */
-            rows: number;
-            /** @description Tokens of all epochs. */
-            tokens: number;
-            /** @description Whether the counts come from a part of the data. */
-            is_token_estimate: boolean;
-            /** @description Optimizer steps. */
-            steps: number;
-            /** @description Evaluations. */
-            evaluations: number;
-            /** @description Real tokens a second; `None` where nothing like it was measured here. */
-            tokens_per_second?: number | null;
-            /** @description Time of the whole run. */
-            seconds?: number | null;
-            /** @description Parameters. */
-            parameters: number;
-            /** @description Of these, trained. */
-            trainable_parameters: number;
-            /** @description What keeps it from starting, or is worth knowing. */
-            remarks: components["schemas"]["Remark"][];
-        };
-        /** @description Something about a plan, with what would change it. */
-        Remark: {
-            /** @description info, warn or bad; bad keeps the run from starting. */
-            tone: string;
-            /** @description One sentence with its numbers. */
-            text: string;
-            /** @description Changes, each one click. */
-            repairs: components["schemas"]["Repair"][];
-        };
-        /** @description A change of the recipe. */
-        Repair: {
-            /** @description The button: "1 epoch: 41 min". */
-            label: string;
-            /** @description What it sets. */
-            fields: components["schemas"]["FieldValue"][];
-        };
-        /** @description The queue of a device. */
-        Queue: {
-            /** @description Whether nothing new begins. */
-            is_paused: boolean;
-            /** @description Waiting runs in order. */
-            runs: components["schemas"]["RunRow"][];
-            /** @description For `If-Match`. */
-            etag: string;
-        };
-        /** @description A new order of the queue. */
-        QueueChange: {
-            /** @description Ids in their new order; those that are left out follow as they were. */
-            order?: string[] | null;
-            /** @description Whether nothing new begins. */
-            is_paused?: boolean | null;
-        };
-        /** @description Values of fields to try. */
-        SweepDraft: {
-            recipe: components["schemas"]["RecipeDraft"];
-            /** @description What they try. */
-            axes: components["schemas"]["SweepAxis"][];
-            /** @description grid or random. */
-            order: string;
-            /** @description Seed of random. */
-            seed?: number;
-            /** @description Most runs, 1–20. */
-            limit: number;
-            /** @description Stop the worse half at 1/4 and at 1/2 of the schedule. */
-            rungs?: boolean;
-            /** @description Name of the group. */
-            name?: string;
-            /** @description Only say what would run. */
-            preview?: boolean;
-        };
-        /** @description A field with the values to try: a list, or a range. */
-        SweepAxis: {
-            /** @description Full name of the field. */
-            field: string;
-            /** @description Values as texts; empty where a range is given. */
-            values?: string[];
-            /** @description Least value of a range. */
-            min?: number | null;
-            /** @description Greatest value of a range. */
-            max?: number | null;
-            /** @description How many values of a range a grid takes. */
-            steps?: number | null;
-            /** @description Whether the range is cut by factors. */
-            is_logarithmic?: boolean;
-        };
-        /** @description A group of runs. */
-        Sweep: {
-            /** @description Its id; empty in a preview. */
-            id: string;
-            /** @description Its name. */
-            name: string;
-            /** @description What each run tries, in order. */
-            tries: components["schemas"]["SweepTry"][];
-            /** @description Runs that the axes describe in all, before the limit. */
-            total: number;
-            /** @description What keeps it from starting; empty where nothing does. */
-            problem: string;
-        };
-        /** @description One run of a group. */
-        SweepTry: {
-            /** @description The run, once it exists. */
-            run?: null | components["schemas"]["RunRow"];
-            /** @description The values it tries. */
-            fields: components["schemas"]["FieldValue"][];
-            /** @description The rung it reached: 0, 1 (a quarter), 2 (a half) or 3 (all). */
-            rung: number;
         };
         /** @description Every field that a recipe can have. */
         Catalogue: {
@@ -507,9 +773,15 @@ export interface components {
             is_simple: boolean;
             /** @description text, path, switch, integer, number, choice or list. */
             kind: string;
-            /** @description Least value of a number. */
+            /**
+             * Format: double
+             * @description Least value of a number.
+             */
             min?: number | null;
-            /** @description Greatest value of a number. */
+            /**
+             * Format: double
+             * @description Greatest value of a number.
+             */
             max?: number | null;
             /** @description Whether a slider moves by factors. */
             is_logarithmic: boolean;
@@ -522,38 +794,252 @@ export interface components {
             /** @description Methods that read it; empty where all do. */
             methods: string[];
         };
+        /** @description What to remove. */
+        Cleanup: {
+            /** @description Kinds of [`Removable`]: cache, trash. */
+            kinds: string[];
+        };
+        /** @description How a run is made again. */
+        CloneRequest: {
+            /** @description as_started or as_became. */
+            how: string;
+        };
+        /** @description A sentence of the coach. */
+        CoachNote: {
+            /** @description good, info, warn or bad. */
+            tone: string;
+            /** @description What it sees, with its numbers. */
+            text: string;
+            /** @description What to do. */
+            advice: string;
+            action?: components["schemas"]["RunCommand"] | null;
+            /**
+             * Format: int64
+             * @description The step it speaks of.
+             */
+            step: number;
+        };
+        /** @description How a command was taken. */
+        CommandAnswer: {
+            /** @description Its id: the event that answers it carries the same. */
+            id: string;
+            /** @description waiting, accepted or refused; waiting where the worker had not answered within a second. */
+            outcome: string;
+            /** @description One sentence. */
+            message: string;
+        };
+        /** @description Which runs. */
+        CompareQuery: {
+            /**
+             * @description 2–100 ids, separated by commas.
+             * @default
+             */
+            runs?: string;
+            /**
+             * Format: int32
+             * @description Most points a curve; 400 where absent.
+             * @default null
+             */
+            points?: number | null;
+            /**
+             * @description The curve; `eval_loss` where absent.
+             * @default null
+             */
+            metric?: string | null;
+        };
+        /** @description A field that differs. */
+        ComparedField: {
+            /** @description Full name. */
+            name: string;
+            /** @description Its value in each run. */
+            values: string[];
+            /** @description Each value as a number, where the field is one. */
+            is_number: boolean;
+        };
+        /** @description A metric's values. */
+        ComparedValue: {
+            /** @description Name of the metric. */
+            name: string;
+            /** @description Whether less is better. */
+            is_less_better: boolean;
+            /** @description Best value of each run. */
+            best: (number | null)[];
+            /** @description Last value of each run. */
+            last: (number | null)[];
+        };
+        /** @description Runs, their curves, and where their recipes differ. */
+        Comparison: {
+            /** @description In the order of the question. */
+            runs: components["schemas"]["RunRow"][];
+            /** @description The curve of each run, in the same order. */
+            curves: components["schemas"]["Series"][];
+            /** @description Fields whose values are not all the same. */
+            fields: components["schemas"]["ComparedField"][];
+            /**
+             * Format: int32
+             * @description Fields of the catalogue in all.
+             */
+            field_count: number;
+            /** @description Best and last values of each metric. */
+            values: components["schemas"]["ComparedValue"][];
+        };
+        /** @description A data set on a card. */
+        DataCard: {
+            /** @description What a recipe's `data` takes. */
+            reference: string;
+            /** @description What a person calls it. */
+            name: string;
+            /** @description sample, upload or path. */
+            kind: string;
+            /**
+             * Format: int32
+             * @description Version, from 1; 0 for a path.
+             */
+            version: number;
+            /** @description Recognised format. */
+            format: string;
+            /**
+             * Format: int64
+             * @description Rows; `None` until counted.
+             */
+            rows?: number | null;
+            /**
+             * Format: int64
+             * @description Rows that cannot be used.
+             */
+            bad_rows?: number | null;
+            /**
+             * Format: int64
+             * @description Size on disk.
+             */
+            bytes: number;
+            /** @description When it was added. */
+            created_at?: string | null;
+            /** @description Why it cannot be used; empty where it can. */
+            problem: string;
+        };
+        /** @description One message of a row. */
+        DataMessage: {
+            /** @description system, user, assistant, tool or text. */
+            role: string;
+            /** @description What it says. */
+            text: string;
+        };
+        /** @description Rows as chat, and what is wrong with others. */
+        DataPreview: {
+            /** @description Recognised format, in words. */
+            format: string;
+            /**
+             * Format: int64
+             * @description Rows of the whole set; `None` until they are counted.
+             */
+            rows?: number | null;
+            /** @description The rows asked for. */
+            items: components["schemas"]["DataRow"][];
+            /** @description What is wrong, by reason, over the whole set; empty until it is counted. */
+            reasons: components["schemas"]["Reason"][];
+        };
+        /** @description A row as chat. */
+        DataRow: {
+            /**
+             * Format: int64
+             * @description Number from 0.
+             */
+            row: number;
+            /** @description Its messages; one of role `text` for plain text. */
+            messages: components["schemas"]["DataMessage"][];
+            /** @description Why it cannot be used; empty where it can. */
+            problem: string;
+        };
+        /** @description Something that this run stands on, or that stands on it. */
+        Dependent: {
+            /** @description model, data, run, checkpoint, sweep. */
+            kind: string;
+            /** @description What a person calls it. */
+            name: string;
+            /** @description Its page, or empty. */
+            href: string;
+            /** @description made_from or made_into. */
+            relation: string;
+        };
+        /** @description Something that computes. */
+        Device: {
+            /** @description cpu or gpu. */
+            kind: string;
+            /** @description Its name. */
+            name: string;
+            /** @description What it can: cores, instructions, memory. */
+            details: string[];
+            /** @description Whether runs can use it. */
+            is_usable: boolean;
+            /** @description Why not; empty where they can. */
+            reason: string;
+        };
+        /** @description What the home takes. */
+        DiskUse: {
+            /** @description models, checkpoints, cache, data, trash, other. */
+            parts: components["schemas"]["MemoryPart"][];
+            /**
+             * Format: int64
+             * @description Free space.
+             */
+            free_bytes: number;
+            /** @description What can go, each with its size. */
+            removable: components["schemas"]["Removable"][];
+        };
+        /** @description Energy with its source. */
+        Energy: {
+            /**
+             * Format: double
+             * @description Joules since the start.
+             */
+            joules: number;
+            /** @description nvml, rapl or watts. */
+            source: string;
+        };
+        /**
+         * @description Why a request was not served.
+         * @enum {string}
+         */
+        ErrorCode: "bad_request" | "recipe_invalid" | "key_needed" | "key_wrong" | "too_many_tries" | "refused" | "path_not_allowed" | "not_found" | "method_not_allowed" | "conflict" | "name_taken" | "not_possible_now" | "too_large" | "type_not_taken" | "model_invalid" | "data_invalid" | "disk_full" | "unavailable" | "internal";
+        /** @description Events of a run, the oldest first. */
+        EventPage: {
+            /** @description The events. */
+            items: components["schemas"]["RunEvent"][];
+            /** @description Whether there are more than these. */
+            more: boolean;
+            /**
+             * Format: int64
+             * @description Number of the newest event of the log.
+             */
+            seq: number;
+        };
+        /** @description Which events. */
+        EventQuery: {
+            /**
+             * Format: int64
+             * @description Only those after this number, the oldest first; the newest where absent.
+             * @default null
+             */
+            after?: number | null;
+            /**
+             * Format: int32
+             * @description How many, 1–2,000; 200 where absent.
+             * @default null
+             */
+            limit?: number | null;
+            /**
+             * @description Whether finished steps are listed too.
+             * @default null
+             */
+            points?: boolean | null;
+        };
         /** @description A word that a field can have. */
         FieldChoice: {
             /** @description The word. */
             name: string;
             /** @description What it does. */
             meaning: string;
-        };
-        /** @description A recipe in one of its three forms. Exactly one of them is given. */
-        RecipeDraft: {
-            /** @description Values by field, as they stand in a file or on a command line. */
-            fields?: {
-                [key: string]: string;
-            } | null;
-            /** @description A recipe file. */
-            toml?: string | null;
-            /** @description A command: `apertis train model=… data=…`. */
-            command?: string | null;
-        };
-        /** @description A recipe in all of its forms. */
-        RecipeForm: {
-            /** @description Every field's value. */
-            fields: {
-                [key: string]: string;
-            };
-            /** @description Names of those that are not the default. */
-            changed: string[];
-            /** @description As a file. */
-            toml: string;
-            /** @description As a command. */
-            command: string;
-            /** @description What is wrong, by field; empty where it can be started. */
-            problems: components["schemas"]["FieldProblem"][];
         };
         /** @description A field that cannot be used as it is. */
         FieldProblem: {
@@ -563,6 +1049,600 @@ export interface components {
             message: string;
             /** @description What to try. */
             hint: string;
+        };
+        /** @description A field of a recipe with its value. */
+        FieldValue: {
+            /** @description Full name: `lora.rank`. */
+            name: string;
+            /** @description As it stands in a file or on the command line. */
+            value: string;
+        };
+        /** @description A finding of the doctor. */
+        Finding: {
+            /** @description good, info, warn or bad. */
+            tone: string;
+            /** @description What was found. */
+            text: string;
+            /** @description What it means. */
+            meaning: string;
+        };
+        /** @description Points that were left out; the client reads them from REST, thinned. */
+        Gap: {
+            /** @description The room. */
+            room: string;
+            /** @description First and last number that was left out. */
+            gap: number[];
+        };
+        /** @description An accelerator at one moment. */
+        GpuSample: {
+            /**
+             * @description Its name.
+             * @default
+             */
+            name?: string;
+            /**
+             * Format: float
+             * @description Share of time in use.
+             * @default 0
+             */
+            used_percent?: number;
+            /**
+             * Format: int64
+             * @description Memory in use.
+             * @default 0
+             */
+            memory_used_bytes?: number;
+            /**
+             * Format: int64
+             * @description Its memory.
+             * @default 0
+             */
+            memory_total_bytes?: number;
+            /**
+             * Format: float
+             * @description Degrees Celsius.
+             * @default 0
+             */
+            temperature_c?: number;
+            /**
+             * Format: float
+             * @description Power.
+             * @default 0
+             */
+            watts?: number;
+        };
+        /** @description What runs, what waits, and what to do next. */
+        HomePage: {
+            /** @description Runs with a living worker. */
+            running: components["schemas"]["RunRow"][];
+            /** @description Runs that wait, in order. */
+            queued: components["schemas"]["RunRow"][];
+            /** @description Newest ended runs. */
+            recent: components["schemas"]["RunRow"][];
+            /** @description What to do next, best first. */
+            next: components["schemas"]["NextStep"][];
+            /** @description Models used last. */
+            models: components["schemas"]["ModelCard"][];
+            /** @description Data used last. */
+            data: components["schemas"]["DataCard"][];
+            /** @description The first-use tour; empty once it was closed. */
+            tour: components["schemas"]["TourStep"][];
+            /**
+             * Format: int64
+             * @description State of the room `runs` at which this was read.
+             */
+            seq: number;
+            /** @description Name of the server's life. */
+            epoch: string;
+        };
+        /** @description Work with a progress and a log. */
+        Job: {
+            /** @description Its id. */
+            id: string;
+            /** @description upload, tokenise, measure_plan or merge. */
+            kind: string;
+            /** @description What a person reads. */
+            title: string;
+            /** @description waiting, running, done, failed, cancelled or interrupted. */
+            state: string;
+            /**
+             * Format: double
+             * @description Share done, 0–1; `None` where it cannot be known.
+             */
+            progress?: number | null;
+            /** @description What it does now. */
+            message: string;
+            /** @description When it was asked for. */
+            created_at: string;
+            /** @description When it ended. */
+            ended_at?: string | null;
+            /** @description What came out: a plan, a data set, a folder. */
+            result: unknown;
+            /** @description Why it failed. */
+            failure: string;
+            /** @description What to do about it. */
+            failure_hint: string;
+            /** @description Whether it can be run again. */
+            can_repeat: boolean;
+        };
+        /** @description A job came or changed. */
+        JobMessage: {
+            /**
+             * Format: int64
+             * @description Number in the room.
+             */
+            seq: number;
+            /** @description The server's life. */
+            epoch: string;
+            /** @description How it stands. */
+            job: components["schemas"]["Job"];
+        };
+        /** @description A wish to hear a room from a place on. */
+        Join: {
+            /** @description `run:<id>`, `runs`, `system` or `jobs`. */
+            room: string;
+            /**
+             * Format: int64
+             * @description The `seq` of the answer that the client has; what came after is sent first.
+             */
+            after?: number | null;
+            /** @description The life of the server that `after` belongs to; not needed for `run:<id>`. */
+            epoch?: string | null;
+        };
+        /** @description The room is heard from now on. */
+        Joined: {
+            /** @description Which. */
+            room: string;
+            /**
+             * Format: int64
+             * @description Newest number of the room.
+             */
+            seq: number;
+            /** @description This life of the server. */
+            epoch: string;
+            /** @description Whether the client must read REST again: another life, or too far behind. */
+            reload: boolean;
+            /** @description Why the room cannot be heard; empty where it can. */
+            problem: string;
+        };
+        /** @description A key, without its secret. */
+        Key: {
+            /** @description Its id. */
+            id: string;
+            /** @description What it is for. */
+            name: string;
+            /** @description Its first characters. */
+            prefix: string;
+            /** @description When it was made. */
+            created_at: string;
+            /** @description When it was last used. */
+            used_at?: string | null;
+        };
+        /** @description The end of a text file. */
+        LogText: {
+            /** @description Its newest lines. */
+            text: string;
+            /**
+             * Format: int64
+             * @description Size of the whole file.
+             */
+            bytes: number;
+        };
+        /** @description A key traded for a session. */
+        Login: {
+            /** @description The key as `apertis keys create` printed it, or the one-time code of "open on your phone". */
+            key: string;
+        };
+        /** @description A new key; its secret is shown this once. */
+        MadeKey: {
+            /** @description The key. */
+            key: components["schemas"]["Key"];
+            /** @description Its secret. */
+            secret: string;
+        };
+        /** @description Something that happened at a step. */
+        Mark: {
+            /**
+             * Format: int64
+             * @description Where.
+             */
+            step: number;
+            /**
+             * Format: int64
+             * @description Working time until then.
+             */
+            elapsed_ms: number;
+            /** @description evaluation, checkpoint, best, pause, resume, learning_rate, eval_steps, rewind, sleep, extended. */
+            kind: string;
+            /** @description What to show when it is pointed at. */
+            text: string;
+        };
+        /** @description Bytes that one part takes. */
+        MemoryPart: {
+            /** @description weights, adapter, optimizer, activations, … */
+            component: string;
+            /**
+             * Format: int64
+             * @description How much.
+             */
+            bytes: number;
+        };
+        /** @description Which curves, and how finely. */
+        MetricQuery: {
+            /**
+             * @description Names separated by commas; all where absent.
+             * @default null
+             */
+            names?: string | null;
+            /**
+             * Format: int32
+             * @description Most points a curve, 2–10,000; 1,500 where absent.
+             * @default null
+             */
+            points?: number | null;
+            /**
+             * Format: int64
+             * @description First step.
+             * @default null
+             */
+            from?: number | null;
+            /**
+             * Format: int64
+             * @description Last step.
+             * @default null
+             */
+            to?: number | null;
+        };
+        /** @description Curves of a run. */
+        Metrics: {
+            /** @description The run. */
+            run: string;
+            /** @description One a name. */
+            series: components["schemas"]["Series"][];
+            /** @description What happened between: evaluations, checkpoints, pauses, changes, rewinds. */
+            marks: components["schemas"]["Mark"][];
+            /**
+             * Format: int64
+             * @description Number of the newest event that this answer knows.
+             */
+            seq: number;
+        };
+        /** @description A model on a card. */
+        ModelCard: {
+            /** @description What a recipe's `model` takes. */
+            reference: string;
+            /** @description What a person calls it. */
+            name: string;
+            /** @description starter, checkpoint or folder. */
+            kind: string;
+            /** @description llama, qwen3, … */
+            family: string;
+            /**
+             * Format: int64
+             * @description Parameters.
+             */
+            parameters: number;
+            /**
+             * Format: int64
+             * @description Size on disk.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Longest text it sees.
+             */
+            context: number;
+            /** @description How it was made: "lora on Starter with support-chats"; empty where unknown. */
+            made_by: string;
+            /**
+             * Format: double
+             * @description Best held-out loss of the run that made it.
+             */
+            best_loss?: number | null;
+            /** @description When it was made. */
+            created_at?: string | null;
+            /** @description Why it cannot be used; empty where it can. */
+            problem: string;
+        };
+        /** @description Work to do. */
+        NewJob: {
+            /** @description The recipe. */
+            recipe: components["schemas"]["RecipeDraft"];
+            /** @enum {string} */
+            kind: "measure_plan";
+        } | {
+            /** @description The recipe. */
+            recipe: components["schemas"]["RecipeDraft"];
+            /** @enum {string} */
+            kind: "tokenise";
+        } | {
+            /** @description The run. */
+            run: string;
+            /** @description best, last or step-000600. */
+            checkpoint: string;
+            /** @enum {string} */
+            kind: "merge";
+        };
+        /** @description A key to make. */
+        NewKey: {
+            /** @description What it is for. */
+            name: string;
+        };
+        /** @description A preset to save under the name in its address. */
+        NewPreset: {
+            /** @description What its card says. */
+            title: string;
+            /** @description What it does. */
+            what?: string;
+            /** @description When not to take it. */
+            not_for?: string;
+            /** @description The fields that it sets. */
+            fields: {
+                [key: string]: string;
+            };
+        };
+        /** @description A new run. */
+        NewRun: {
+            /** @description What to train. */
+            recipe: components["schemas"]["RecipeDraft"];
+            /** @description Its name; numbered from the method where absent. */
+            name?: string | null;
+            /** @description Words for it. */
+            tags?: string[];
+            /** @description Begin at once or as soon as the device is free; `false` only makes the folder. */
+            start?: boolean;
+        };
+        /** @description Something worth doing now. */
+        NextStep: {
+            /** @description One sentence with its numbers. */
+            text: string;
+            /** @description The button. */
+            label: string;
+            /** @description Page that the button opens, from `/`. */
+            href: string;
+            /** @description The same as a command. */
+            command: string;
+        };
+        /** @description One page of a list. */
+        Page_Job: {
+            /** @description The page's rows. */
+            items: {
+                /** @description Its id. */
+                id: string;
+                /** @description upload, tokenise, measure_plan or merge. */
+                kind: string;
+                /** @description What a person reads. */
+                title: string;
+                /** @description waiting, running, done, failed, cancelled or interrupted. */
+                state: string;
+                /**
+                 * Format: double
+                 * @description Share done, 0–1; `None` where it cannot be known.
+                 */
+                progress?: number | null;
+                /** @description What it does now. */
+                message: string;
+                /** @description When it was asked for. */
+                created_at: string;
+                /** @description When it ended. */
+                ended_at?: string | null;
+                /** @description What came out: a plan, a data set, a folder. */
+                result: unknown;
+                /** @description Why it failed. */
+                failure: string;
+                /** @description What to do about it. */
+                failure_hint: string;
+                /** @description Whether it can be run again. */
+                can_repeat: boolean;
+            }[];
+            /**
+             * Format: int64
+             * @description Rows of the whole list that pass the filter.
+             */
+            total: number;
+            /**
+             * Format: int64
+             * @description Rows of the whole list, filtered or not.
+             */
+            of: number;
+            /** @description Where the next page begins; `None` at the end. */
+            next?: string | null;
+            /**
+             * Format: int64
+             * @description State of the room `runs` or `jobs` at which the list was read.
+             */
+            seq: number;
+            /** @description Name of the server's life; another one means that `seq` began anew. */
+            epoch: string;
+        };
+        /** @description One page of a list. */
+        Page_RunRow: {
+            /** @description The page's rows. */
+            items: {
+                /** @description Never changes; part of addresses. */
+                id: string;
+                /** @description What a person calls it: 1–80 characters in any script. */
+                name: string;
+                /** @description What it is doing. */
+                state: components["schemas"]["State"];
+                /** @description Words given by a person. */
+                tags: string[];
+                /** @description scratch, continue, full, lora or freeze. */
+                method: string;
+                /** @description Name of the model it begins from. */
+                model: string;
+                /** @description Name of its data. */
+                data: string;
+                /**
+                 * Format: int64
+                 * @description Steps done.
+                 */
+                step: number;
+                /**
+                 * Format: int64
+                 * @description Steps of the whole run; 0 while unknown.
+                 */
+                total_steps: number;
+                /**
+                 * Format: double
+                 * @description Passes through the data so far.
+                 */
+                epoch: number;
+                /**
+                 * Format: double
+                 * @description Newest loss in training, smoothed.
+                 */
+                train_loss?: number | null;
+                /**
+                 * Format: double
+                 * @description Lowest held-out loss.
+                 */
+                best_loss?: number | null;
+                /**
+                 * Format: int64
+                 * @description Its step.
+                 */
+                best_step?: number | null;
+                /**
+                 * Format: double
+                 * @description Newest real tokens a second.
+                 */
+                tokens_per_second?: number | null;
+                /**
+                 * Format: int64
+                 * @description Working time.
+                 */
+                elapsed_ms: number;
+                /**
+                 * Format: int64
+                 * @description Working time that is left, where it trains.
+                 */
+                left_ms?: number | null;
+                /** @description Loss in training, at most 48 values evenly over its steps: the curve in a list. */
+                curve: (number | null)[];
+                /** @description When it was made. */
+                created_at: string;
+                /** @description When its newest event was written. */
+                changed_at: string;
+                /** @description Why it failed, in one sentence; empty where it did not. */
+                failure: string;
+                /** @description What to do about it. */
+                failure_hint: string;
+                /**
+                 * Format: int64
+                 * @description Place in the queue from 1; `None` where it does not wait.
+                 */
+                queue_place?: number | null;
+                /** @description The sweep it belongs to. */
+                sweep?: string | null;
+            }[];
+            /**
+             * Format: int64
+             * @description Rows of the whole list that pass the filter.
+             */
+            total: number;
+            /**
+             * Format: int64
+             * @description Rows of the whole list, filtered or not.
+             */
+            of: number;
+            /** @description Where the next page begins; `None` at the end. */
+            next?: string | null;
+            /**
+             * Format: int64
+             * @description State of the room `runs` or `jobs` at which the list was read.
+             */
+            seq: number;
+            /** @description Name of the server's life; another one means that `seq` began anew. */
+            epoch: string;
+        };
+        /** @description A way for another device to log in, once and soon. */
+        PhoneCode: {
+            /** @description Taken by the login page in place of a key. */
+            code: string;
+            /**
+             * @description Addresses of the login page with the code in them, after `#`, for a QR code; empty where
+             *     other devices cannot reach this server.
+             */
+            urls: string[];
+            /**
+             * Format: int64
+             * @description Seconds for which it holds.
+             */
+            seconds: number;
+        };
+        /** @description Memory, steps, time and disk. */
+        Plan: {
+            /** @description Whether time and memory were measured with this model, length and batch, rather than estimated. */
+            is_measured: boolean;
+            /** @description When it was measured. */
+            measured_at?: string | null;
+            /** @description Memory by component. */
+            memory: components["schemas"]["MemoryPart"][];
+            /**
+             * Format: int64
+             * @description Their sum.
+             */
+            memory_bytes: number;
+            /**
+             * Format: int64
+             * @description What the run may use.
+             */
+            memory_limit_bytes: number;
+            /**
+             * Format: int64
+             * @description Bytes the checkpoints will take.
+             */
+            disk_bytes: number;
+            /**
+             * Format: int64
+             * @description Free space where they go.
+             */
+            disk_free_bytes: number;
+            /**
+             * Format: int64
+             * @description Rows trained on.
+             */
+            rows: number;
+            /**
+             * Format: int64
+             * @description Tokens of all epochs.
+             */
+            tokens: number;
+            /** @description Whether the counts come from a part of the data. */
+            is_token_estimate: boolean;
+            /**
+             * Format: int64
+             * @description Optimizer steps.
+             */
+            steps: number;
+            /**
+             * Format: int64
+             * @description Evaluations.
+             */
+            evaluations: number;
+            /**
+             * Format: double
+             * @description Real tokens a second; `None` where nothing like it was measured here.
+             */
+            tokens_per_second?: number | null;
+            /**
+             * Format: double
+             * @description Time of the whole run.
+             */
+            seconds?: number | null;
+            /**
+             * Format: int64
+             * @description Parameters.
+             */
+            parameters: number;
+            /**
+             * Format: int64
+             * @description Of these, trained.
+             */
+            trainable_parameters: number;
+            /** @description What keeps it from starting, or is worth knowing. */
+            remarks: components["schemas"]["Remark"][];
         };
         /** @description A recipe with a purpose. */
         Preset: {
@@ -581,152 +1661,34 @@ export interface components {
             /** @description Whether a person saved it. */
             is_own: boolean;
         };
-        /** @description A state, as a word and with what belongs to it. */
-        State: {
-            /** @description queued, preparing, training, evaluating, saving, paused, stopping, finished, stopped, failed, interrupted, not_answering, elsewhere. */
-            name: string;
-            /** @description Why it pauses or finished, or the code of the failure, or the other host; empty where the name says all. */
-            reason: string;
-            /** @description What a person reads. */
-            text: string;
-            /** @description Whether a worker is expected to be at work on it. */
-            is_active: boolean;
-        };
-        /** @description A run in a list. */
-        RunRow: {
-            /** @description Never changes; part of addresses. */
-            id: string;
-            /** @description What a person calls it: 1–80 characters in any script. */
-            name: string;
-            state: components["schemas"]["State"];
-            /** @description Words given by a person. */
-            tags: string[];
-            /** @description scratch, continue, full, lora or freeze. */
-            method: string;
-            /** @description Name of the model it begins from. */
-            model: string;
-            /** @description Name of its data. */
-            data: string;
-            /** @description Steps done. */
-            step: number;
-            /** @description Steps of the whole run; 0 while unknown. */
-            total_steps: number;
-            /** @description Passes through the data so far. */
-            epoch: number;
-            /** @description Newest loss in training, smoothed. */
-            train_loss?: number | null;
-            /** @description Lowest held-out loss. */
-            best_loss?: number | null;
-            /** @description Its step. */
-            best_step?: number | null;
-            /** @description Newest real tokens a second. */
-            tokens_per_second?: number | null;
-            /** @description Working time. */
-            elapsed_ms: number;
-            /** @description Working time that is left, where it trains. */
-            left_ms?: number | null;
-            /** @description Loss in training, at most 48 values evenly over its steps: the curve in a list. */
-            curve: (number | null)[];
-            /** @description When it was made. */
-            created_at: string;
-            /** @description When its newest event was written. */
-            changed_at: string;
-            /** @description Why it failed, in one sentence; empty where it did not. */
-            failure: string;
-            /** @description What to do about it. */
-            failure_hint: string;
-            /** @description Place in the queue from 1; `None` where it does not wait. */
-            queue_place?: number | null;
-            /** @description The sweep it belongs to. */
-            sweep?: string | null;
-        };
-        /** @description Order and filter of the list. */
-        RunQuery: {
-            /** @description Rows a page, 1–200; 50 where absent. */
-            limit?: number | null;
-            /** @description Where the page begins: `next` of the page before. */
-            cursor?: string | null;
-            /** @description created, changed, name, best_loss, tokens_per_second, elapsed, step, state. */
-            sort?: string | null;
-            /** @description asc or desc. */
-            order?: string | null;
-            /** @description State names, separated by commas. */
-            state?: string | null;
-            /** @description Name of the model. */
-            model?: string | null;
-            /** @description Name of the data. */
-            data?: string | null;
-            /** @description A tag. */
-            tag?: string | null;
-            /** @description Words that name, model, data, tags or notes contain. */
-            text?: string | null;
-            /** @description Whether to list the trash instead. */
-            trash?: boolean | null;
-        };
-        /** @description One run. */
-        Run: {
-            row: components["schemas"]["RunRow"];
-            /** @description Absolute path of its folder. */
-            folder: string;
-            /** @description What a person wrote about it. */
-            notes: string;
-            /** @description The recipe's fields that are not the default, as texts. */
-            changed_fields: components["schemas"]["FieldValue"][];
-            /** @description Parameters of the model; 0 while unknown. */
-            parameters: number;
-            /** @description Of these, trained. */
-            trainable_parameters: number;
-            /** @description Memory by part, as planned. */
-            memory: components["schemas"]["MemoryPart"][];
-            /** @description Largest memory seen, in bytes. */
-            peak_memory_bytes?: number | null;
-            /** @description Rows and tokens, as counted. */
-            rows?: null | components["schemas"]["RowCounts"];
-            /** @description Energy, where it is known. */
-            energy?: null | components["schemas"]["Energy"];
-            /** @description Whether there is a report. */
-            has_report: boolean;
-            /** @description What can be asked of it now. */
-            can: string[];
-            /** @description Three things to do next, where it ended. */
-            next: components["schemas"]["NextStep"][];
-            /** @description Where it comes from and what was made of it. */
-            lineage: components["schemas"]["Dependent"][];
-            /** @description The command that starts the same. */
-            command: string;
-            /** @description Number of the newest event that this answer knows. */
-            seq: number;
-            /** @description For `If-Match`: changes with name, tags and notes. */
+        /** @description The queue of a device. */
+        Queue: {
+            /** @description Whether nothing new begins. */
+            is_paused: boolean;
+            /** @description Waiting runs in order. */
+            runs: components["schemas"]["RunRow"][];
+            /** @description For `If-Match`. */
             etag: string;
         };
-        /** @description A field of a recipe with its value. */
-        FieldValue: {
-            /** @description Full name: `lora.rank`. */
-            name: string;
-            /** @description As it stands in a file or on the command line. */
-            value: string;
-        };
-        /** @description Bytes that one part takes. */
-        MemoryPart: {
-            /** @description weights, adapter, optimizer, activations, … */
-            component: string;
-            /** @description How much. */
-            bytes: number;
-        };
-        /** @description What the data check counted. */
-        RowCounts: {
-            /** @description Rows found. */
-            rows: number;
-            /** @description Rows trained on. */
-            train_rows: number;
-            /** @description Rows held out. */
-            eval_rows: number;
-            /** @description Tokens trained on. */
-            tokens: number;
-            /** @description Of these, targets. */
-            target_tokens: number;
-            /** @description Rows left out or changed, by reason. */
-            reasons: components["schemas"]["Reason"][];
+        /** @description A new order of the queue. */
+        QueueChange: {
+            /**
+             * @description Ids in their new order; those that are left out follow as they were.
+             * @default null
+             */
+            order?: string[] | null;
+            /**
+             * @description Priorities by id, −100 to 100: a higher one begins before every lower one; 0 is usual.
+             * @default null
+             */
+            priorities?: {
+                [key: string]: number;
+            } | null;
+            /**
+             * @description Whether nothing new begins.
+             * @default null
+             */
+            is_paused?: boolean | null;
         };
         /** @description Rows with one reason. */
         Reason: {
@@ -734,63 +1696,78 @@ export interface components {
             code: string;
             /** @description Whether they were left out, rather than changed. */
             is_dropped: boolean;
-            /** @description How many. */
+            /**
+             * Format: int64
+             * @description How many.
+             */
             count: number;
             /** @description Row numbers of the first, from 0. */
             rows: number[];
             /** @description One sentence about the first. */
             example: string;
         };
-        /** @description Energy with its source. */
-        Energy: {
-            /** @description Joules since the start. */
-            joules: number;
-            /** @description nvml, rapl or watts. */
-            source: string;
+        /** @description A recipe in one of its three forms. Exactly one of them is given. */
+        RecipeDraft: {
+            /**
+             * @description Values by field, as they stand in a file or on a command line.
+             * @default null
+             */
+            fields?: {
+                [key: string]: string;
+            } | null;
+            /**
+             * @description A recipe file.
+             * @default null
+             */
+            toml?: string | null;
+            /**
+             * @description A command: `apertis train model=… data=…`.
+             * @default null
+             */
+            command?: string | null;
         };
-        /** @description Something that this run stands on, or that stands on it. */
-        Dependent: {
-            /** @description model, data, run, checkpoint, sweep. */
+        /** @description A recipe in all of its forms. */
+        RecipeForm: {
+            /** @description Every field's value. */
+            fields: {
+                [key: string]: string;
+            };
+            /** @description Names of those that are not the default. */
+            changed: string[];
+            /** @description As a file. */
+            toml: string;
+            /** @description As a command. */
+            command: string;
+            /** @description What is wrong, by field; empty where it can be started. */
+            problems: components["schemas"]["FieldProblem"][];
+        };
+        /** @description Something about a plan, with what would change it. */
+        Remark: {
+            /** @description info, warn or bad; bad keeps the run from starting. */
+            tone: string;
+            /** @description One sentence with its numbers. */
+            text: string;
+            /** @description Changes, each one click. */
+            repairs: components["schemas"]["Repair"][];
+        };
+        /** @description Something that can be removed without losing a result. */
+        Removable: {
+            /** @description cache, trash, training_state. */
             kind: string;
-            /** @description What a person calls it. */
-            name: string;
-            /** @description Its page, or empty. */
-            href: string;
-            /** @description made_from or made_into. */
-            relation: string;
+            /** @description What a person reads. */
+            text: string;
+            /**
+             * Format: int64
+             * @description How much.
+             */
+            bytes: number;
         };
-        /** @description A new run. */
-        NewRun: {
-            recipe: components["schemas"]["RecipeDraft"];
-            /** @description Its name; numbered from the method where absent. */
-            name?: string | null;
-            /** @description Words for it. */
-            tags?: string[];
-            /** @description Begin at once or as soon as the device is free; `false` only makes the folder. */
-            start?: boolean;
-        };
-        /** @description What a person changes about a run. Absent fields stay. */
-        RunChange: {
-            /** @description New name. */
-            name?: string | null;
-            /** @description New tags, all of them. */
-            tags?: string[] | null;
-            /** @description New notes. */
-            notes?: string | null;
-        };
-        /** @description How a command was taken. */
-        CommandAnswer: {
-            /** @description Its id: the event that answers it carries the same. */
-            id: string;
-            /** @description waiting, accepted or refused; waiting where the worker had not answered within a second. */
-            outcome: string;
-            /** @description One sentence. */
-            message: string;
-        };
-        /** @description How a run is made again. */
-        CloneRequest: {
-            /** @description as_started or as_became. */
-            how: string;
+        /** @description A change of the recipe. */
+        Repair: {
+            /** @description The button: "1 epoch: 41 min". */
+            label: string;
+            /** @description What it sets. */
+            fields: components["schemas"]["FieldValue"][];
         };
         /** @description What differs between a run's record and this machine now. */
         Reproduction: {
@@ -812,76 +1789,122 @@ export interface components {
             /** @description Whether they are the same. */
             is_same: boolean;
         };
-        /** @description A line of the log, as it stands there. */
-        RunEvent: {
-            /** @description Its number over the run's life. */
+        /** @description What the data check counted. */
+        RowCounts: {
+            /**
+             * Format: int64
+             * @description Rows found.
+             */
+            rows: number;
+            /**
+             * Format: int64
+             * @description Rows trained on.
+             */
+            train_rows: number;
+            /**
+             * Format: int64
+             * @description Rows held out.
+             */
+            eval_rows: number;
+            /**
+             * Format: int64
+             * @description Tokens trained on.
+             */
+            tokens: number;
+            /**
+             * Format: int64
+             * @description Of these, targets.
+             */
+            target_tokens: number;
+            /** @description Rows left out or changed, by reason. */
+            reasons: components["schemas"]["Reason"][];
+        };
+        /** @description Which rows of a data set. */
+        RowQuery: {
+            /**
+             * @description The `reference` of a card, or a path on the server's computer; the address's own where absent.
+             * @default null
+             */
+            data?: string | null;
+            /**
+             * Format: int64
+             * @description First row, from 0.
+             * @default null
+             */
+            from?: number | null;
+            /**
+             * Format: int32
+             * @description How many, 1–100; 20 where absent.
+             * @default null
+             */
+            limit?: number | null;
+        };
+        /** @description One run. */
+        Run: {
+            /** @description What stands in lists. */
+            row: components["schemas"]["RunRow"];
+            /** @description Absolute path of its folder. */
+            folder: string;
+            /** @description What a person wrote about it. */
+            notes: string;
+            /** @description The recipe's fields that are not the default, as texts. */
+            changed_fields: components["schemas"]["FieldValue"][];
+            /**
+             * Format: int64
+             * @description Parameters of the model; 0 while unknown.
+             */
+            parameters: number;
+            /**
+             * Format: int64
+             * @description Of these, trained.
+             */
+            trainable_parameters: number;
+            /** @description Memory by part, as planned. */
+            memory: components["schemas"]["MemoryPart"][];
+            /**
+             * Format: int64
+             * @description Largest memory seen, in bytes.
+             */
+            peak_memory_bytes?: number | null;
+            rows?: components["schemas"]["RowCounts"] | null;
+            energy?: components["schemas"]["Energy"] | null;
+            /** @description Whether there is a report. */
+            has_report: boolean;
+            /** @description What can be asked of it now. */
+            can: string[];
+            /** @description Three things to do next, where it ended. */
+            next: components["schemas"]["NextStep"][];
+            /** @description Where it comes from and what was made of it. */
+            lineage: components["schemas"]["Dependent"][];
+            /** @description The command that starts the same. */
+            command: string;
+            /**
+             * Format: int64
+             * @description Number of the newest event that this answer knows.
+             */
             seq: number;
-            /** @description Which worker start wrote it. */
-            attempt: number;
-            /** @description Steps done. */
-            step: number;
-            /** @description When. */
-            at: string;
-            /** @description Working time. */
-            elapsed_ms: number;
-            /** @description step_finished, evaluated, checkpoint_saved, … The page shows unknown ones plainly. */
-            kind: string;
-            /** @description The kind's own fields. */
-            fields: unknown;
+            /** @description For `If-Match`: changes with name, tags and notes. */
+            etag: string;
         };
-        /** @description Answers to the fixed prompts. */
-        SampleAnswer: {
-            /** @description Which prompt, from 0. */
-            index: number;
-            /** @description Steps done. */
-            step: number;
-            /** @description The prompt. */
-            prompt: string;
-            /** @description The answer. */
-            text: string;
-            /** @description What the data says; empty where unknown. */
-            reference: string;
+        /** @description What a person changes about a run. Absent fields stay. */
+        RunChange: {
+            /**
+             * @description New name.
+             * @default null
+             */
+            name?: string | null;
+            /**
+             * @description New tags, all of them.
+             * @default null
+             */
+            tags?: string[] | null;
+            /**
+             * @description New notes.
+             * @default null
+             */
+            notes?: string | null;
         };
-        /** @description A token of "What it sees". */
-        SeenToken: {
-            /** @description Its id. */
-            id: number;
-            /** @description Its text. */
-            text: string;
-            /** @description trained, masked or cut. */
-            kind: string;
-        };
-        /** @description A row of one of the first batches. */
-        SeenRow: {
-            /** @description Batch, from 0. */
-            batch: number;
-            /** @description Row number in the data. */
-            row: number;
-            /** @description Its tokens. */
-            tokens: components["schemas"]["SeenToken"][];
-        };
-        /** @description A sentence of the coach. */
-        CoachNote: {
-            /** @description good, info, warn or bad. */
-            tone: string;
-            /** @description What it sees, with its numbers. */
-            text: string;
-            /** @description What to do. */
-            advice: string;
-            /** @description A command that does so, where there is one. */
-            action?: null | components["schemas"]["RunCommand"];
-            /** @description The step it speaks of. */
-            step: number;
-        };
-        /** @description A file of the run. */
-        RunFile: {
-            /** @description Path from the run's folder. */
-            path: string;
-            /** @description Size. */
-            bytes: number;
-            /** @description When it was changed. */
-            changed_at: string;
-        };
+        /** @description What is asked of a living run. */
         RunCommand: {
             /** @enum {string} */
             action: "pause";
@@ -893,30 +1916,313 @@ export interface components {
             action: "save_now";
         } | {
             /** @enum {string} */
-            action: "evaluate_now";
-        } | {
-            /** @enum {string} */
             action: "stop";
         } | {
             /** @enum {string} */
             action: "abort";
         } | {
+            /**
+             * Format: double
+             * @description The new one.
+             */
+            learning_rate: number;
             /** @enum {string} */
             action: "set_learning_rate";
-            /** @description The new one. */
-            learning_rate: number;
         } | {
+            /** @enum {string} */
+            action: "evaluate_now";
+        } | {
+            /**
+             * Format: int64
+             * @description Steps from one evaluation to the next, at least 1.
+             */
+            eval_steps: number;
             /** @enum {string} */
             action: "set_eval_steps";
-            /** @description Steps between evaluations. */
-            eval_steps: number;
         } | {
+            /**
+             * Format: double
+             * @description Passes through the data in total; 0 leaves them.
+             */
+            epochs?: number;
+            /**
+             * Format: int64
+             * @description Steps in total; 0 leaves them.
+             */
+            max_steps?: number;
             /** @enum {string} */
             action: "extend";
-            /** @description Passes through the data in total; 0 leaves them. */
-            epochs?: number;
-            /** @description Steps in total; 0 leaves them. */
-            max_steps?: number;
+        };
+        /** @description A line of the log, as it stands there. */
+        RunEvent: {
+            /**
+             * Format: int64
+             * @description Its number over the run's life.
+             */
+            seq: number;
+            /**
+             * Format: int32
+             * @description Which worker start wrote it.
+             */
+            attempt: number;
+            /**
+             * Format: int64
+             * @description Steps done.
+             */
+            step: number;
+            /** @description When. */
+            at: string;
+            /**
+             * Format: int64
+             * @description Working time.
+             */
+            elapsed_ms: number;
+            /** @description step_finished, evaluated, checkpoint_saved, … The page shows unknown ones plainly. */
+            kind: string;
+            /** @description The kind's own fields. */
+            fields: unknown;
+        };
+        /** @description A file of the run. */
+        RunFile: {
+            /** @description Path from the run's folder. */
+            path: string;
+            /**
+             * Format: int64
+             * @description Size.
+             */
+            bytes: number;
+            /** @description When it was changed. */
+            changed_at: string;
+        };
+        /** @description A line of a run's log. */
+        RunMessage: {
+            /** @description `run:<id>`. */
+            room: string;
+            /** @description The line. */
+            event: components["schemas"]["RunEvent"];
+        };
+        /** @description Order and filter of the list. */
+        RunQuery: {
+            /**
+             * Format: int32
+             * @description Rows a page, 1–200; 50 where absent.
+             * @default null
+             */
+            limit?: number | null;
+            /**
+             * @description Where the page begins: `next` of the page before.
+             * @default null
+             */
+            cursor?: string | null;
+            /**
+             * @description created, changed, name, best_loss, tokens_per_second, elapsed, step, state.
+             * @default null
+             */
+            sort?: string | null;
+            /**
+             * @description asc or desc.
+             * @default null
+             */
+            order?: string | null;
+            /**
+             * @description State names, separated by commas.
+             * @default null
+             */
+            state?: string | null;
+            /**
+             * @description Name of the model.
+             * @default null
+             */
+            model?: string | null;
+            /**
+             * @description Name of the data.
+             * @default null
+             */
+            data?: string | null;
+            /**
+             * @description A tag.
+             * @default null
+             */
+            tag?: string | null;
+            /**
+             * @description Words that name, model, data, tags or notes contain.
+             * @default null
+             */
+            text?: string | null;
+            /**
+             * @description Whether to list the trash instead.
+             * @default null
+             */
+            trash?: boolean | null;
+        };
+        /** @description A run in a list. */
+        RunRow: {
+            /** @description Never changes; part of addresses. */
+            id: string;
+            /** @description What a person calls it: 1–80 characters in any script. */
+            name: string;
+            /** @description What it is doing. */
+            state: components["schemas"]["State"];
+            /** @description Words given by a person. */
+            tags: string[];
+            /** @description scratch, continue, full, lora or freeze. */
+            method: string;
+            /** @description Name of the model it begins from. */
+            model: string;
+            /** @description Name of its data. */
+            data: string;
+            /**
+             * Format: int64
+             * @description Steps done.
+             */
+            step: number;
+            /**
+             * Format: int64
+             * @description Steps of the whole run; 0 while unknown.
+             */
+            total_steps: number;
+            /**
+             * Format: double
+             * @description Passes through the data so far.
+             */
+            epoch: number;
+            /**
+             * Format: double
+             * @description Newest loss in training, smoothed.
+             */
+            train_loss?: number | null;
+            /**
+             * Format: double
+             * @description Lowest held-out loss.
+             */
+            best_loss?: number | null;
+            /**
+             * Format: int64
+             * @description Its step.
+             */
+            best_step?: number | null;
+            /**
+             * Format: double
+             * @description Newest real tokens a second.
+             */
+            tokens_per_second?: number | null;
+            /**
+             * Format: int64
+             * @description Working time.
+             */
+            elapsed_ms: number;
+            /**
+             * Format: int64
+             * @description Working time that is left, where it trains.
+             */
+            left_ms?: number | null;
+            /** @description Loss in training, at most 48 values evenly over its steps: the curve in a list. */
+            curve: (number | null)[];
+            /** @description When it was made. */
+            created_at: string;
+            /** @description When its newest event was written. */
+            changed_at: string;
+            /** @description Why it failed, in one sentence; empty where it did not. */
+            failure: string;
+            /** @description What to do about it. */
+            failure_hint: string;
+            /**
+             * Format: int64
+             * @description Place in the queue from 1; `None` where it does not wait.
+             */
+            queue_place?: number | null;
+            /** @description The sweep it belongs to. */
+            sweep?: string | null;
+        };
+        /** @description A run came, changed or went. */
+        RunsMessage: {
+            /**
+             * Format: int64
+             * @description Number in the room.
+             */
+            seq: number;
+            /** @description The server's life. */
+            epoch: string;
+            /** @description Its id. */
+            id: string;
+            run?: components["schemas"]["RunRow"] | null;
+        };
+        /** @description Answers to the fixed prompts. */
+        SampleAnswer: {
+            /**
+             * Format: int64
+             * @description Which prompt, from 0.
+             */
+            index: number;
+            /**
+             * Format: int64
+             * @description Steps done.
+             */
+            step: number;
+            /** @description The prompt. */
+            prompt: string;
+            /** @description The answer. */
+            text: string;
+            /** @description What the data says; empty where unknown. */
+            reference: string;
+        };
+        /** @description A row of one of the first batches. */
+        SeenRow: {
+            /**
+             * Format: int64
+             * @description Batch, from 0.
+             */
+            batch: number;
+            /**
+             * Format: int64
+             * @description Row number in the data.
+             */
+            row: number;
+            /** @description Its tokens. */
+            tokens: components["schemas"]["SeenToken"][];
+        };
+        /** @description A token of "What it sees". */
+        SeenToken: {
+            /**
+             * Format: int32
+             * @description Its id.
+             */
+            id: number;
+            /** @description Its text. */
+            text: string;
+            /** @description trained, masked or cut. */
+            kind: string;
+        };
+        /** @description A curve: columns of the same length. */
+        Series: {
+            /** @description loss, eval_loss, accuracy, perplexity, learning_rate, grad_norm, tokens_per_second, cpu, memory, … */
+            name: string;
+            /** @description Unit, or empty. */
+            unit: string;
+            /**
+             * Format: int32
+             * @description Points that each value stands for: 1, 16, 256, …
+             */
+            bin: number;
+            /**
+             * Format: int64
+             * @description Points of the whole curve.
+             */
+            total: number;
+            /** @description Steps done at the last point of each bin. */
+            step: number[];
+            /** @description Real tokens trained on until then. */
+            tokens: number[];
+            /** @description Working time until then. */
+            elapsed_ms: number[];
+            /** @description Passes through the data until then. */
+            epoch: number[];
+            /** @description Mean of each bin. */
+            mean: (number | null)[];
+            /** @description Least of each bin; empty where `bin` is 1. */
+            min: (number | null)[];
+            /** @description Greatest of each bin; empty where `bin` is 1. */
+            max: (number | null)[];
         };
         /** @description What the page needs to know before anything else. */
         Session: {
@@ -937,10 +2243,165 @@ export interface components {
             /** @description Name of this life of the server. */
             epoch: string;
         };
-        /** @description A key traded for a session. */
-        Login: {
-            /** @description The key as `apertis keys create` printed it, or the one-time code of "open on your phone". */
-            key: string;
+        /** @description What a person decides about the server. */
+        Settings: {
+            /** @description Folders outside the home that may be read. */
+            folders: string[];
+            /** @description light, dark or system. */
+            theme: string;
+            /** @description Keep the machine awake while something trains. */
+            keep_awake: boolean;
+            /**
+             * Format: int64
+             * @description Most bytes of one upload.
+             */
+            upload_max_bytes: number;
+            /**
+             * Format: double
+             * @description Power of the machine under load, given by a person; 0 where unknown.
+             */
+            watts: number;
+            /** @description Whether the first-use tour was closed. */
+            tour_closed: boolean;
+            /** @description For `If-Match`. */
+            etag?: string;
+        };
+        /** @description Changes of the settings. Absent fields stay. */
+        SettingsChange: {
+            /**
+             * @description See [`Settings`].
+             * @default null
+             */
+            folders?: string[] | null;
+            /**
+             * @description See [`Settings`].
+             * @default null
+             */
+            theme?: string | null;
+            /**
+             * @description See [`Settings`].
+             * @default null
+             */
+            keep_awake?: boolean | null;
+            /**
+             * Format: int64
+             * @description See [`Settings`].
+             * @default null
+             */
+            upload_max_bytes?: number | null;
+            /**
+             * Format: double
+             * @description See [`Settings`].
+             * @default null
+             */
+            watts?: number | null;
+            /**
+             * @description See [`Settings`].
+             * @default null
+             */
+            tour_closed?: boolean | null;
+        };
+        /** @description A state, as a word and with what belongs to it. */
+        State: {
+            /**
+             * @description queued, preparing, training, evaluating, saving, paused, stopping, finished, stopped, failed,
+             *     interrupted, not_answering, elsewhere.
+             */
+            name: string;
+            /** @description Why it pauses or finished, or the code of the failure, or the other host; empty where the name says all. */
+            reason: string;
+            /** @description What a person reads. */
+            text: string;
+            /** @description Whether a worker is expected to be at work on it. */
+            is_active: boolean;
+        };
+        /** @description A group of runs. */
+        Sweep: {
+            /** @description Its id; empty in a preview. */
+            id: string;
+            /** @description Its name. */
+            name: string;
+            /** @description What each run tries, in order. */
+            tries: components["schemas"]["SweepTry"][];
+            /**
+             * Format: int64
+             * @description Runs that the axes describe in all, before the limit.
+             */
+            total: number;
+            /** @description What keeps it from starting; empty where nothing does. */
+            problem: string;
+        };
+        /** @description A field with the values to try: a list, or a range. */
+        SweepAxis: {
+            /** @description Full name of the field. */
+            field: string;
+            /** @description Values as texts; empty where a range is given. */
+            values?: string[];
+            /**
+             * Format: double
+             * @description Least value of a range.
+             */
+            min?: number | null;
+            /**
+             * Format: double
+             * @description Greatest value of a range.
+             */
+            max?: number | null;
+            /**
+             * Format: int32
+             * @description How many values of a range a grid takes.
+             */
+            steps?: number | null;
+            /** @description Whether the range is cut by factors. */
+            is_logarithmic?: boolean;
+        };
+        /** @description Values of fields to try. */
+        SweepDraft: {
+            /** @description What all of them share. */
+            recipe: components["schemas"]["RecipeDraft"];
+            /** @description What they try. */
+            axes: components["schemas"]["SweepAxis"][];
+            /** @description grid or random. */
+            order: string;
+            /**
+             * Format: int64
+             * @description Seed of random.
+             */
+            seed?: number;
+            /**
+             * Format: int32
+             * @description Most runs, 1–20.
+             */
+            limit: number;
+            /** @description Stop the worse half at 1/4 and at 1/2 of the schedule. */
+            rungs?: boolean;
+            /** @description Name of the group. */
+            name?: string;
+            /** @description Only say what would run. */
+            preview?: boolean;
+        };
+        /** @description One run of a group. */
+        SweepTry: {
+            run?: components["schemas"]["RunRow"] | null;
+            /** @description The values it tries. */
+            fields: components["schemas"]["FieldValue"][];
+            /**
+             * Format: int32
+             * @description The rung it reached: 0, 1 (a quarter), 2 (a half) or 3 (all).
+             */
+            rung: number;
+        };
+        /** @description A sample of the machine. */
+        SystemMessage: {
+            /**
+             * Format: int64
+             * @description Number in the room.
+             */
+            seq: number;
+            /** @description The server's life. */
+            epoch: string;
+            /** @description The sample. */
+            sample: components["schemas"]["SystemSample"];
         };
         /** @description The machine as it is now. */
         SystemPage: {
@@ -950,7 +2411,9 @@ export interface components {
             os: string;
             /** @description Processors and accelerators. */
             devices: components["schemas"]["Device"][];
+            /** @description Newest sample. */
             now: components["schemas"]["SystemSample"];
+            /** @description Disk use of the home. */
             disk: components["schemas"]["DiskUse"];
             /** @description What `apertis doctor` finds. */
             findings: components["schemas"]["Finding"][];
@@ -961,148 +2424,106 @@ export interface components {
             /** @description Addresses of this server. */
             addresses: string[];
         };
-        /** @description Something that computes. */
-        Device: {
-            /** @description cpu or gpu. */
-            kind: string;
-            /** @description Its name. */
-            name: string;
-            /** @description What it can: cores, instructions, memory. */
-            details: string[];
-            /** @description Whether runs can use it. */
-            is_usable: boolean;
-            /** @description Why not; empty where they can. */
-            reason: string;
-        };
         /** @description The machine at one moment. What is unknown is absent. */
         SystemSample: {
-            /** @description When. */
-            at: string;
-            /** @description Share of all cores in use. */
-            cpu_percent: number;
-            /** @description Each core. */
-            cores_percent: number[];
-            /** @description Memory in use. */
-            memory_used_bytes: number;
-            /** @description Memory of the machine or its limit. */
-            memory_total_bytes: number;
-            /** @description Memory of this process, or of the run's worker. */
-            process_bytes: number;
-            /** @description Free space where the home lies. */
-            disk_free_bytes: number;
-            /** @description Read from disks in a second. */
-            disk_read_bytes: number;
-            /** @description Written to disks in a second. */
-            disk_written_bytes: number;
-            /** @description Received in a second. */
-            network_received_bytes: number;
-            /** @description Sent in a second. */
-            network_sent_bytes: number;
-            /** @description Accelerators. */
-            gpus: components["schemas"]["GpuSample"][];
-            /** @description Power where a counter tells it. */
+            /**
+             * @description When.
+             * @default
+             */
+            at?: string;
+            /**
+             * Format: float
+             * @description Share of all cores in use.
+             * @default 0
+             */
+            cpu_percent?: number;
+            /**
+             * @description Each core.
+             * @default []
+             */
+            cores_percent?: number[];
+            /**
+             * Format: int64
+             * @description Memory in use.
+             * @default 0
+             */
+            memory_used_bytes?: number;
+            /**
+             * Format: int64
+             * @description Memory of the machine or its limit.
+             * @default 0
+             */
+            memory_total_bytes?: number;
+            /**
+             * Format: int64
+             * @description Memory of this process, or of the run's worker.
+             * @default 0
+             */
+            process_bytes?: number;
+            /**
+             * Format: int64
+             * @description Free space where the home lies.
+             * @default 0
+             */
+            disk_free_bytes?: number;
+            /**
+             * Format: int64
+             * @description Read from disks in a second.
+             * @default 0
+             */
+            disk_read_bytes?: number;
+            /**
+             * Format: int64
+             * @description Written to disks in a second.
+             * @default 0
+             */
+            disk_written_bytes?: number;
+            /**
+             * Format: int64
+             * @description Received in a second.
+             * @default 0
+             */
+            network_received_bytes?: number;
+            /**
+             * Format: int64
+             * @description Sent in a second.
+             * @default 0
+             */
+            network_sent_bytes?: number;
+            /**
+             * @description Accelerators.
+             * @default []
+             */
+            gpus?: components["schemas"]["GpuSample"][];
+            /**
+             * Format: float
+             * @description Power where a counter tells it.
+             * @default null
+             */
             watts?: number | null;
         };
-        /** @description An accelerator at one moment. */
-        GpuSample: {
-            /** @description Its name. */
-            name: string;
-            /** @description Share of time in use. */
-            used_percent: number;
-            /** @description Memory in use. */
-            memory_used_bytes: number;
-            /** @description Its memory. */
-            memory_total_bytes: number;
-            /** @description Degrees Celsius. */
-            temperature_c: number;
-            /** @description Power. */
-            watts: number;
-        };
-        /** @description What the home takes. */
-        DiskUse: {
-            /** @description models, checkpoints, cache, data, trash, other. */
-            parts: components["schemas"]["MemoryPart"][];
-            /** @description Free space. */
-            free_bytes: number;
-            /** @description What can go, each with its size. */
-            removable: components["schemas"]["Removable"][];
-        };
-        /** @description Something that can be removed without losing a result. */
-        Removable: {
-            /** @description cache, trash, training_state. */
-            kind: string;
-            /** @description What a person reads. */
+        /** @description A step of the first-use tour. */
+        TourStep: {
+            /** @description What to do. */
             text: string;
-            /** @description How much. */
-            bytes: number;
+            /** @description Page where it is done. */
+            href: string;
+            /** @description Whether it was done. */
+            is_done: boolean;
         };
-        /** @description A finding of the doctor. */
-        Finding: {
-            /** @description good, info, warn or bad. */
-            tone: string;
-            /** @description What was found. */
-            text: string;
-            /** @description What it means. */
-            meaning: string;
+        /** @description What an upload is called. Its body is the file itself, as `application/octet-stream`. */
+        UploadQuery: {
+            /**
+             * @description Name of the file; the data set is called as it is without its ending.
+             * @default
+             */
+            name?: string;
+            /**
+             * @description Another name for the data set.
+             * @default null
+             */
+            title?: string | null;
         };
-        /** @description What a person decides about the server. */
-        Settings: {
-            /** @description Folders outside the home that may be read. */
-            folders: string[];
-            /** @description light, dark or system. */
-            theme: string;
-            /** @description Keep the machine awake while something trains. */
-            keep_awake: boolean;
-            /** @description Most bytes of one upload. */
-            upload_max_bytes: number;
-            /** @description Power of the machine under load, given by a person; 0 where unknown. */
-            watts: number;
-            /** @description Whether the first-use tour was closed. */
-            tour_closed: boolean;
-            /** @description For `If-Match`. */
-            etag?: string;
-        };
-        /** @description Changes of the settings. Absent fields stay. */
-        SettingsChange: {
-            /** @description See [`Settings`]. */
-            folders?: string[] | null;
-            /** @description See [`Settings`]. */
-            theme?: string | null;
-            /** @description See [`Settings`]. */
-            keep_awake?: boolean | null;
-            /** @description See [`Settings`]. */
-            upload_max_bytes?: number | null;
-            /** @description See [`Settings`]. */
-            watts?: number | null;
-            /** @description See [`Settings`]. */
-            tour_closed?: boolean | null;
-        };
-        /** @description A key, without its secret. */
-        Key: {
-            /** @description Its id. */
-            id: string;
-            /** @description What it is for. */
-            name: string;
-            /** @description Its first characters. */
-            prefix: string;
-            /** @description When it was made. */
-            created_at: string;
-            /** @description When it was last used. */
-            used_at?: string | null;
-        };
-        /** @description A key to make. */
-        NewKey: {
-            /** @description What it is for. */
-            name: string;
-        };
-        /** @description A new key; its secret is shown this once. */
-        MadeKey: {
-            key: components["schemas"]["Key"];
-            /** @description Its secret. */
-            secret: string;
-        };
-        /** @enum {string} */
-        ErrorCode: "bad_request" | "recipe_invalid" | "key_needed" | "key_wrong" | "too_many_tries" | "refused" | "path_not_allowed" | "not_found" | "method_not_allowed" | "conflict" | "name_taken" | "not_possible_now" | "too_large" | "type_not_taken" | "model_invalid" | "data_invalid" | "disk_full" | "unavailable" | "internal";
     };
     responses: never;
     parameters: never;
@@ -1111,4 +2532,1670 @@ export interface components {
     pathItems: never;
 }
 export type $defs = Record<string, never>;
-export type operations = Record<string, never>;
+export interface operations {
+    get_catalogue: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Catalogue"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    get_compare: {
+        parameters: {
+            query?: {
+                /** @description 2–100 ids, separated by commas. */
+                runs?: string;
+                /** @description Most points a curve; 400 where absent. */
+                points?: number;
+                /** @description The curve; `eval_loss` where absent. */
+                metric?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Comparison"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    get_data: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DataCard"][];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    post_data: {
+        parameters: {
+            query?: {
+                /** @description Name of the file; the data set is called as it is without its ending. */
+                name?: string;
+                /** @description Another name for the data set. */
+                title?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description The file. */
+        requestBody: {
+            content: {
+                "application/octet-stream": number[];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DataCard"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    get_data_name_rows: {
+        parameters: {
+            query?: {
+                /** @description The `reference` of a card, or a path on the server's computer; the address's own where absent. */
+                data?: string;
+                /** @description First row, from 0. */
+                from?: number;
+                /** @description How many, 1–100; 20 where absent. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description The `reference` of a card, or a path on the server's computer. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DataPreview"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    get_home: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HomePage"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    get_jobs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Job"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    post_jobs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewJob"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    get_jobs_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    post_jobs_id_again: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    post_jobs_id_cancel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    get_jobs_id_log: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LogText"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    get_keys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Key"][];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    post_keys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewKey"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MadeKey"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    delete_keys_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    get_models: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelCard"][];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    post_plan: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RecipeDraft"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    get_presets: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Preset"][];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    put_presets_name: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewPreset"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Preset"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    delete_presets_name: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    get_queue: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Queue"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    put_queue: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `etag` that the change was made from. */
+                "If-Match"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QueueChange"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Queue"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    post_recipe: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RecipeDraft"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecipeForm"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    get_runs: {
+        parameters: {
+            query?: {
+                /** @description Rows a page, 1–200; 50 where absent. */
+                limit?: number;
+                /** @description Where the page begins: `next` of the page before. */
+                cursor?: string;
+                /** @description created, changed, name, best_loss, tokens_per_second, elapsed, step, state. */
+                sort?: string;
+                /** @description asc or desc. */
+                order?: string;
+                /** @description State names, separated by commas. */
+                state?: string;
+                /** @description Name of the model. */
+                model?: string;
+                /** @description Name of the data. */
+                data?: string;
+                /** @description A tag. */
+                tag?: string;
+                /** @description Words that name, model, data, tags or notes contain. */
+                text?: string;
+                /** @description Whether to list the trash instead. */
+                trash?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_RunRow"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    post_runs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewRun"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    get_runs_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    delete_runs_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    patch_runs_id: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `etag` that the change was made from. */
+                "If-Match"?: string | null;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RunChange"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    get_runs_id_batches: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SeenRow"][];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    post_runs_id_clone: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CloneRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecipeForm"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    get_runs_id_coach: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CoachNote"][];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    post_runs_id_commands: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RunCommand"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CommandAnswer"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    get_runs_id_dependents: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Dependent"][];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    get_runs_id_events: {
+        parameters: {
+            query?: {
+                /** @description Only those after this number, the oldest first; the newest where absent. */
+                after?: number;
+                /** @description How many, 1–2,000; 200 where absent. */
+                limit?: number;
+                /** @description Whether finished steps are listed too. */
+                points?: boolean;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EventPage"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    get_runs_id_files: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunFile"][];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    get_runs_id_files_path: {
+        parameters: {
+            query?: {
+                /** @description `frame` shows the report in a frame of our pages; a download where absent. */
+                view?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+                /** @description Path from the run's folder. */
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": number[];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    get_runs_id_log: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LogText"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    get_runs_id_metrics: {
+        parameters: {
+            query?: {
+                /** @description Names separated by commas; all where absent. */
+                names?: string;
+                /** @description Most points a curve, 2–10,000; 1,500 where absent. */
+                points?: number;
+                /** @description First step. */
+                from?: number;
+                /** @description Last step. */
+                to?: number;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Metrics"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    get_runs_id_recipe: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecipeForm"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    get_runs_id_reproduce: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Reproduction"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    post_runs_id_restore: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    post_runs_id_resume: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    get_runs_id_samples: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SampleAnswer"][];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    get_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    post_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Login"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    delete_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    post_session_phone: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PhoneCode"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    get_settings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Settings"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    patch_settings: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `etag` that the change was made from. */
+                "If-Match"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SettingsChange"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Settings"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    post_sweeps: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SweepDraft"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Sweep"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    get_sweeps_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Sweep"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    get_system: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SystemPage"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    post_system_cleanup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Cleanup"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DiskUse"];
+                };
+            };
+            /** @description Why there is no answer. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+}

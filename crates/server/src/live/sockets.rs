@@ -1,6 +1,7 @@
 //! Sockets: a listener joins rooms, is given what it missed, and then hears what happens. Nothing
 //! can be commanded here.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use apertis_protocol::live::{Join, Joined, RunMessage};
 use serde_json::Value;
 use socketioxide::SocketIo;
 use socketioxide::extract::{SocketRef, TryData};
+use socketioxide::handler::ConnectHandler;
 use socketioxide::layer::SocketIoLayer;
 use socketioxide::{SendError, SocketError};
 
@@ -33,10 +35,15 @@ pub(crate) fn attach(studio: &Arc<Studio>) -> SocketIoLayer {
         .ws_max_message_size(MESSAGE_BYTES_MAX as usize)
         .build_layer();
     let studio = studio.clone();
-    io.ns("/", move |socket: SocketRef| {
+    // Before a page is told that it is connected: what it then joins at once would find no listener.
+    let welcoming = move |socket: SocketRef| {
         let studio = studio.clone();
-        async move { welcome(&studio, &socket) }
-    });
+        async move {
+            welcome(&studio, &socket);
+            Ok::<(), Infallible>(())
+        }
+    };
+    io.ns("/", (async || ()).with(welcoming));
     layer
 }
 

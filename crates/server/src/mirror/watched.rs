@@ -45,7 +45,7 @@ pub(super) struct Listed {
 pub(super) struct Watched {
     pub(super) id: String,
     /// Its turn among those at rest.
-    slot: u64,
+    pub(super) slot: u64,
     pub(super) queue_place: Option<u64>,
     /// Kept while it is active; a run at rest needs none of it in memory.
     pub(super) following: Option<RunMirror>,

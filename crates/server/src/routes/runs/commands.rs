@@ -25,6 +25,8 @@ use crate::studio::{Shared, Studio};
 
 /// A worker that answers within this is waited for.
 const ANSWER_WAIT: Duration = Duration::from_secs(1);
+/// A worker that has written its run's end lets go within this.
+const END_WAIT: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(25);
 /// An answer stands among the newest events.
 const ANSWER_BYTES: u64 = 1 << 20;
@@ -41,7 +43,7 @@ pub(super) fn router() -> Router {
 async fn command(State(studio): Shared, Place(id): Place<String>, Body(command): Body<RunCommand>) -> Answer<Json<CommandAnswer>> {
     let run = studio.run(&id).await?;
     blocking(move || {
-        if !lock_facts(&run.folder).is_held {
+        if !is_at_work(&run) {
             return match command {
                 RunCommand::Extend { epochs, max_steps } => extend(&studio, &run, epochs, max_steps),
                 _ => Err(Failure::new(ErrorCode::NotPossibleNow, "No worker is at work on this run.").hint("Resume it first.")),
@@ -68,6 +70,20 @@ async fn command(State(studio): Shared, Place(id): Place<String>, Body(command):
     })
     .await
     .map(Json)
+}
+
+/// Whether a worker holds a run. One that has written the run's end is about to let go, and is waited
+/// for.
+pub(super) fn is_at_work(run: &KnownRun) -> bool {
+    let has_ended = matches!(run.row.status.name.as_str(), "finished" | "stopped" | "failed");
+    let began = Instant::now();
+    while lock_facts(&run.folder).is_held {
+        if !has_ended || began.elapsed() > END_WAIT {
+            return true;
+        }
+        std::thread::sleep(POLL);
+    }
+    false
 }
 
 fn action_of(command: &RunCommand) -> Answer<Action> {
@@ -110,7 +126,7 @@ fn extend(studio: &Studio, run: &KnownRun, epochs: f64, max_steps: u64) -> Answe
 async fn resume(State(studio): Shared, Place(id): Place<String>) -> Answer<Json<Run>> {
     let run = studio.run(&id).await?;
     blocking(move || {
-        if lock_facts(&run.folder).is_held {
+        if is_at_work(&run) {
             return Err(Failure::new(ErrorCode::NotPossibleNow, "A worker is at work on this run already."));
         }
         if run.row.status.name == "finished" {

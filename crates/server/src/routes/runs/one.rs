@@ -10,6 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::check_tags;
+use super::commands::is_at_work;
 use crate::describe;
 use crate::failure::{Answer, Failure};
 use crate::mirror::KnownRun;
@@ -77,6 +78,9 @@ async fn change(State(studio): Shared, Place(id): Place<String>, if_match: IfMat
 async fn delete(State(studio): Shared, Place(id): Place<String>) -> Answer<StatusCode> {
     let run = studio.run(&id).await?;
     blocking(move || {
+        if is_at_work(&run) {
+            return Err(Failure::new(ErrorCode::NotPossibleNow, "A worker is at work on this run.").hint("Stop it first."));
+        }
         queue::leave(&studio.home, &run.folder)?;
         trash::discard(&studio.home, &run.folder)?;
         trash::sweep(&studio.home, std::time::SystemTime::now())?;
