@@ -14,11 +14,12 @@ const EDGES: &[(&str, &[&str])] = &[
     ("trainer", &["domain", "kernels", "tokenizer", "dataset", "model"]),
     ("library", &["domain", "model"]),
     ("storage", &["domain"]),
+    ("chats", &[]),
     ("runs", &["domain", "storage", "trainer", "library"]),
     ("protocol", &[]),
-    ("server", &["domain", "dataset", "library", "protocol", "runs", "storage", "tokenizer"]),
+    ("server", &["chats", "domain", "dataset", "library", "protocol", "runs", "storage", "tokenizer"]),
     ("testkit", &["domain", "kernels", "tokenizer", "dataset", "model", "trainer", "library", "runs"]),
-    ("cli", &["domain", "kernels", "tokenizer", "dataset", "model", "trainer", "library", "runs", "server", "storage"]),
+    ("cli", &["domain", "kernels", "tokenizer", "dataset", "model", "trainer", "library", "runs", "server", "storage", "chats"]),
 ];
 
 /// Crates that read no environment, print nothing, and know no network, SQL or async.

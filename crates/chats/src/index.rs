@@ -55,16 +55,23 @@ impl SearchIndex {
 
     /// Replaces what is known of a conversation.
     pub(crate) fn put<'a>(&mut self, id: &ConversationId, texts: impl Iterator<Item = &'a str>) {
-        let found: HashSet<String> = texts.flat_map(words).flat_map(pieces).collect();
         let entry = self.entries;
         self.entries += 1;
         self.current.insert(id.clone(), entry);
-        for word in found {
-            let number = match self.numbers.get(word.as_str()) {
-                Some(number) => *number,
-                None => self.add(&word),
-            };
-            self.entries_of[number as usize].push(entry);
+        for text in texts {
+            each_word(text, |word| each_piece(word, |piece| self.note(piece, entry)));
+        }
+    }
+
+    /// Notes that an entry, which is the newest, has a word.
+    fn note(&mut self, word: &str, entry: u32) {
+        let number = match self.numbers.get(word) {
+            Some(number) => *number,
+            None => self.add(word),
+        };
+        let entries = &mut self.entries_of[number as usize];
+        if entries.last() != Some(&entry) {
+            entries.push(entry);
         }
     }
 
@@ -118,10 +125,9 @@ impl SearchIndex {
     }
 }
 
-/// The words of a text, in lower case: runs of letters and digits, and each sign that is not ASCII,
-/// such as an emoji, by itself.
-pub(crate) fn words(text: &str) -> Vec<String> {
-    let mut found = Vec::new();
+/// Gives the words of a text, in lower case: runs of letters and digits, and each sign that is not
+/// ASCII, such as an emoji, by itself.
+fn each_word(text: &str, mut take: impl FnMut(&str)) {
     let mut word = String::new();
     for letter in text.chars() {
         if letter.is_alphanumeric() {
@@ -129,15 +135,22 @@ pub(crate) fn words(text: &str) -> Vec<String> {
             continue;
         }
         if !word.is_empty() {
-            found.push(std::mem::take(&mut word));
+            take(&word);
+            word.clear();
         }
         if !letter.is_ascii() && !letter.is_whitespace() && !letter.is_control() {
-            found.push(letter.to_string());
+            take(letter.encode_utf8(&mut [0; 4]));
         }
     }
     if !word.is_empty() {
-        found.push(word);
+        take(&word);
     }
+}
+
+/// The words of a text.
+pub(crate) fn words(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    each_word(text, |word| found.push(word.to_owned()));
     found
 }
 
@@ -150,20 +163,20 @@ fn folded(letter: char) -> impl Iterator<Item = char> {
     letter.to_lowercase().map(|letter| if letter == 'ς' { 'σ' } else { letter })
 }
 
-fn pieces(word: String) -> Vec<String> {
+/// Gives a word, or the overlapping pieces of a long one.
+fn each_piece(word: &str, mut take: impl FnMut(&str)) {
     if word.len() <= PIECE_LETTERS {
-        return vec![word];
+        return take(word);
     }
-    let letters: Vec<char> = word.chars().collect();
-    let mut pieces = Vec::new();
-    for start in (0..letters.len()).step_by(QUERY_LETTERS) {
-        let end = letters.len().min(start + PIECE_LETTERS);
-        pieces.push(letters[start..end].iter().collect());
-        if end == letters.len() {
+    let places: Vec<usize> = word.char_indices().map(|(at, _)| at).chain([word.len()]).collect();
+    let length = places.len() - 1;
+    for start in (0..length).step_by(QUERY_LETTERS) {
+        let end = length.min(start + PIECE_LETTERS);
+        take(&word[places[start]..places[end]]);
+        if end == length {
             break;
         }
     }
-    pieces
 }
 
 /// Where a searched word stands in a message. The three parts in a row are text of the message, line

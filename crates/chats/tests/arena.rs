@@ -112,7 +112,16 @@ fn votes(ratings: &[f64], count: usize, tie_share: f64, random: &mut Random) -> 
 fn pair(number: usize, a: &str, b: &str, choice: Option<Choice>) -> Pair {
     let side = |name: &str| Side { model: model(name), answer: Some(format!("answer of {name}")) };
     let at = Time::from_millis(number as i64);
-    Pair { id: PairId(number as u64 + 1), at, prompt: question("Why?"), a: side(a), b: side(b), is_swapped: false, choice, voted: choice.map(|_| at) }
+    Pair {
+        id: PairId(number as u64 + 1),
+        at,
+        prompt: question("Why?"),
+        a: side(a),
+        b: side(b),
+        is_swapped: false,
+        choice,
+        voted: choice.map(|_| at),
+    }
 }
 
 #[test]
@@ -190,8 +199,7 @@ fn votes_become_preference_rows() {
     better_b.a.model = version("base", None);
     (better_b.a.answer, better_b.b.answer) = (Some("Rain \"falls\".".to_owned()), Some("Because of clouds — 雲.\nMostly.".to_owned()));
     let mut better_a = pair(1, "base", "tuned", Some(Choice::A));
-    better_a.prompt =
-        vec![Turn::new(Role::User, "Hello"), Turn::new(Role::Assistant, "Hi."), Turn::new(Role::User, "=1+1 <b>?</b>")];
+    better_a.prompt = vec![Turn::new(Role::User, "Hello"), Turn::new(Role::Assistant, "Hi."), Turn::new(Role::User, "=1+1 <b>?</b>")];
     let mut empty = pair(2, "base", "tuned", Some(Choice::A));
     empty.b.answer = Some(" ".to_owned());
     let mut equal = pair(3, "base", "tuned", Some(Choice::A));
@@ -202,6 +210,6 @@ fn votes_become_preference_rows() {
     let found = preferences(&pairs);
     assert_eq!((found.rows, found.without_vote, found.without_preference, found.without_difference), (2, 1, 2, 2));
     // The reader of data reads this very file in a test of its own.
-    let expected = fs::read_to_string(apertis_testkit::fixtures().join("data/votes.jsonl")).unwrap();
+    let expected = fs::read_to_string(apertis_testkit::fixtures().join("votes/rows.jsonl")).unwrap();
     assert_eq!(found.lines, expected);
 }

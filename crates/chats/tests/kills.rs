@@ -107,7 +107,8 @@ fn lines_that_say_nothing_are_counted_and_kept() {
     let mut file = OpenOptions::new().append(true).open(log(home.path(), &id)).unwrap();
     let at = r#""at":"2026-01-01T00:10:00.000Z""#;
     let of_later = format!(r#"{{"v":2,"seq":90,{at},"kind":"sung","melody":[1,2]}}"#);
-    let lost_parent = format!(r#"{{"v":1,"seq":91,{at},"kind":"message_added","message":70,"parent":60,"role":"user","text":"lost","new":1}}"#);
+    let lost_parent =
+        format!(r#"{{"v":1,"seq":91,{at},"kind":"message_added","message":70,"parent":60,"role":"user","text":"lost","new":1}}"#);
     let no_answer = format!(r#"{{"v":1,"seq":92,{at},"kind":"answer_grew","message":1,"text":"x"}}"#);
     writeln!(file, "{of_later}\n\0\0\0garbage\n{lost_parent}\n{no_answer}").unwrap();
     drop(file);

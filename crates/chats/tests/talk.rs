@@ -14,7 +14,8 @@ fn an_answer_is_kept_with_all_that_is_known_of_it() {
     let store = open(home.path());
     let id = store.create(next("starter")).unwrap();
     let asked = store.say(&id, None, Draft::text("My invoice is wrong")).unwrap();
-    let settings = AnswerSettings { temperature: Some(0.7), seed: Some(u64::MAX), stop: vec!["\n".to_owned()], ..AnswerSettings::default() };
+    let settings =
+        AnswerSettings { temperature: Some(0.7), seed: Some(u64::MAX), stop: vec!["\n".to_owned()], ..AnswerSettings::default() };
     let wanted = NextAnswer { model: Some(model("tone-of-voice-3")), settings: settings.clone() };
     let answer = store.queue_answer(&id, asked, wanted).unwrap();
     let state = |expected: AnswerState| {
@@ -62,7 +63,10 @@ fn an_answer_is_kept_with_all_that_is_known_of_it() {
     assert_eq!(store.scores(&id, answer).unwrap(), scores);
     assert_eq!(store.scores(&id, asked).unwrap(), []);
     let card = store.card(&id).unwrap();
-    assert_eq!((card.title.as_deref(), card.models.as_slice()), (Some("My invoice is wrong"), &["tone-of-voice-3, step 600".to_owned()][..]));
+    assert_eq!(
+        (card.title.as_deref(), card.models.as_slice()),
+        (Some("My invoice is wrong"), &["tone-of-voice-3, step 600".to_owned()][..])
+    );
 }
 
 #[test]

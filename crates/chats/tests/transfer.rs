@@ -42,7 +42,8 @@ fn a_path_as_openai_messages() {
 fn what_other_programs_write_is_read() {
     let check = |text: &str, expected: Option<(&str, &[(Role, &str)], usize)>| {
         let found = import_openai(text).ok();
-        let turns: Vec<(Role, &str)> = found.iter().flat_map(|found| found.turns.iter().map(|turn| (turn.role, turn.text.as_str()))).collect();
+        let turns: Vec<(Role, &str)> =
+            found.iter().flat_map(|found| found.turns.iter().map(|turn| (turn.role, turn.text.as_str()))).collect();
         let found = found.as_ref().map(|found| (found.system.as_str(), turns.as_slice(), found.skipped.len()));
         assert_eq!(found, expected, "{text}");
     };

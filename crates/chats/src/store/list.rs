@@ -87,8 +87,7 @@ impl ChatStore {
             self.refresh(&mut index);
             index.find(&wanted)
         };
-        let is_wanted =
-            |card: &Card| matches.contains(&card.id) && query.tag.as_ref().is_none_or(|tag| card.tags.contains(tag));
+        let is_wanted = |card: &Card| matches.contains(&card.id) && query.tag.as_ref().is_none_or(|tag| card.tags.contains(tag));
         let page = self.page(query.cursor.as_deref(), query.limit, is_wanted)?;
         Ok(Page { items: page.items.into_iter().map(|card| self.hit(card, &wanted)).collect(), cursor: page.cursor })
     }

@@ -108,7 +108,8 @@ impl ChatStore {
                 if !folder::is_conversation(&path) {
                     continue;
                 }
-                let settled = folder::recover(&path, &id, clock(), &mut recovery).and_then(|card| settle(root, &path, &card).map(|()| card));
+                let settled =
+                    folder::recover(&path, &id, clock(), &mut recovery).and_then(|card| settle(root, &path, &card).map(|()| card));
                 match settled {
                     Ok(card) => shelf.put(card),
                     Err(error) => recovery.unreadable.push((path, error)),

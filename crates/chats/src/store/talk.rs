@@ -6,9 +6,7 @@ use super::{ChatStore, locked};
 use crate::error::refused;
 use crate::log::Durability;
 use crate::record::Record;
-use crate::{
-    Analysis, AnswerState, Attachment, ChatsError, ConversationId, Measured, MessageId, NextAnswer, Role, Time, TokenScore,
-};
+use crate::{Analysis, AnswerState, Attachment, ChatsError, ConversationId, Measured, MessageId, NextAnswer, Role, Time, TokenScore};
 
 /// What a person says.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -33,7 +33,13 @@ pub(crate) fn next(name: &str) -> NextAnswer {
 }
 
 /// Asks and answers.
-pub(crate) fn exchange(store: &ChatStore, id: &ConversationId, after: Option<MessageId>, question: &str, answer: &str) -> (MessageId, MessageId) {
+pub(crate) fn exchange(
+    store: &ChatStore,
+    id: &ConversationId,
+    after: Option<MessageId>,
+    question: &str,
+    answer: &str,
+) -> (MessageId, MessageId) {
     let asked = store.say(id, after, Draft::text(question)).unwrap();
     (asked, answered(store, id, asked, answer))
 }
