@@ -209,7 +209,7 @@ fn votes_become_preference_rows() {
     let pairs: Vec<Pair> = [better_b, better_a, empty, equal].into_iter().chain(neither).chain([open]).collect();
     let found = preferences(&pairs);
     assert_eq!((found.rows, found.without_vote, found.without_preference, found.without_difference), (2, 1, 2, 2));
-    // The reader of data reads this very file in a test of its own.
+    // `apertis data` takes this very file for preference rows.
     let expected = fs::read_to_string(apertis_testkit::fixtures().join("votes/rows.jsonl")).unwrap();
     assert_eq!(found.lines, expected);
 }
