@@ -178,6 +178,11 @@ impl Conversation {
         Ok(message)
     }
 
+    /// Adds text to an answer that has not ended.
+    pub(crate) fn grow(&mut self, id: MessageId, more: &str) {
+        self.with_answer(id, |text, _| text.push_str(more));
+    }
+
     fn find(&self, id: MessageId) -> Option<&Message> {
         self.messages.binary_search_by_key(&id, |message| message.id).ok().map(|at| &self.messages[at])
     }
@@ -270,15 +275,14 @@ impl Conversation {
                 answer.state = AnswerState::Writing;
                 answer.started.get_or_insert(at);
             }),
-            Record::AnswerGrew { message, text: more } => self.with_answer(message, |text, answer| {
-                answer.state = AnswerState::Writing;
-                text.push_str(&more);
-            }),
-            Record::AnswerEnded { message, state, reason, analysis, has_scores } => self.with_answer(message, |_, answer| {
-                answer.state = if state.is_ended() { state } else { AnswerState::Interrupted };
-                answer.ended = Some(at);
-                (answer.reason, answer.analysis, answer.has_scores) = (reason, analysis, has_scores);
-            }),
+            Record::AnswerEnded { message, text: whole, state, reason, analysis, has_scores } => {
+                self.with_answer(message, |text, answer| {
+                    *text = whole;
+                    answer.state = if state.is_ended() { state } else { AnswerState::Interrupted };
+                    answer.ended = Some(at);
+                    (answer.reason, answer.analysis, answer.has_scores) = (reason, analysis, has_scores);
+                })
+            }
             Record::Chosen { message } => self.choose(message),
             Record::MessageDeleted { message } => self.find_mut(message).map(|message| message.is_deleted = true).is_some(),
             Record::MessageRestored { message: id } => {

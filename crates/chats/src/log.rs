@@ -12,7 +12,7 @@ use crate::ChatsError;
 use crate::error::AtPath;
 
 /// What need not be durable at once is so after this time, while lines go on coming.
-const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+pub(crate) const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
 /// When a line must be safe from a power cut. From a kill of the program it always is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

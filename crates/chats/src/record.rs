@@ -56,11 +56,10 @@ pub(crate) enum Record {
     },
     /// Work on it began.
     AnswerStarted { message: MessageId },
-    /// Text came.
-    AnswerGrew { message: MessageId, text: String },
-    /// Nothing more will come.
+    /// Nothing more will come. While it was written, its text lay in a file of its own.
     AnswerEnded {
         message: MessageId,
+        text: String,
         state: AnswerState,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,

@@ -58,32 +58,35 @@ fn partial_text_survives_a_kill_and_is_interrupted() {
     let answer = store.queue_answer(&id, asked, next("starter")).unwrap();
     store.start_answer(&id, answer).unwrap();
     let queued_too = store.queue_answer(&id, asked, next("other")).unwrap();
-    let whole = fs::metadata(log(home.path(), &id)).unwrap().len();
     for piece in ["Once ", "upon ", "a time ", "字"] {
         store.grow_answer(&id, answer, piece).unwrap();
     }
     // The files as they are now are what a kill leaves: nothing is told to the store.
-    let bytes = fs::read(log(home.path(), &id)).unwrap();
-    for length in whole..=bytes.len() as u64 {
+    let writing = format!("{id}/writing-{answer}.txt");
+    let whole = "Once upon a time 字";
+    assert_eq!(fs::read_to_string(home.path().join(&writing)).unwrap(), whole);
+    for length in 0..=whole.len() {
         let left = tempfile::tempdir().unwrap();
         copy_folder(home.path(), left.path());
-        OpenOptions::new().write(true).open(log(left.path(), &id)).unwrap().set_len(length).unwrap();
-        let whole_lines = bytes[..length as usize].iter().filter(|byte| **byte == b'\n').count();
-        let pieces = whole_lines - bytes[..whole as usize].iter().filter(|byte| **byte == b'\n').count();
+        OpenOptions::new().write(true).open(left.path().join(&writing)).unwrap().set_len(length as u64).unwrap();
+        let expected = (0..=length).rev().find_map(|end| whole.get(..end)).unwrap();
         let next_start = open(left.path());
         assert_eq!(next_start.recovery().interrupted, [(id.clone(), answer), (id.clone(), queued_too)]);
         let conversation = next_start.get(&id).unwrap();
         let found = conversation.message(answer).unwrap();
-        assert_eq!(found.text, ["Once ", "upon ", "a time ", "字"][..pieces].concat(), "cut at {length}");
+        assert_eq!(found.text, expected, "cut at {length}");
         assert_eq!(found.answer.as_ref().unwrap().state, AnswerState::Interrupted);
         assert_eq!(conversation.message(queued_too).unwrap().answer.as_ref().unwrap().state, AnswerState::Interrupted);
         assert_eq!(next_start.card(&id).unwrap().unfinished, 0);
+        assert!(!left.path().join(&writing).exists());
         // What was interrupted stays so, and can be asked again.
         assert!(next_start.grow_answer(&id, answer, "more").is_err());
         let again = next_start.rerun(&id, answer, None).unwrap();
         next_start.end_answer(&id, again, done()).unwrap();
         drop(next_start);
-        assert!(open(left.path()).recovery().interrupted.is_empty());
+        let third_start = open(left.path());
+        assert!(third_start.recovery().interrupted.is_empty());
+        assert_eq!(third_start.get(&id).unwrap().message(answer).unwrap().text, expected);
     }
 }
 
@@ -109,7 +112,7 @@ fn lines_that_say_nothing_are_counted_and_kept() {
     let of_later = format!(r#"{{"v":2,"seq":90,{at},"kind":"sung","melody":[1,2]}}"#);
     let lost_parent =
         format!(r#"{{"v":1,"seq":91,{at},"kind":"message_added","message":70,"parent":60,"role":"user","text":"lost","new":1}}"#);
-    let no_answer = format!(r#"{{"v":1,"seq":92,{at},"kind":"answer_grew","message":1,"text":"x"}}"#);
+    let no_answer = format!(r#"{{"v":1,"seq":92,{at},"kind":"answer_ended","message":1,"text":"x","state":"done"}}"#);
     writeln!(file, "{of_later}\n\0\0\0garbage\n{lost_parent}\n{no_answer}").unwrap();
     drop(file);
     let store = open(home.path());

@@ -1,21 +1,28 @@
 //! The folder of one conversation: its log, what the log says, and the files beside it.
 
-use std::fs;
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+
+use std::time::Instant;
 
 use super::Recovery;
 use crate::card::{CARD_FILE, Card};
 use crate::durable::{replace_file, sync_folder};
 use crate::error::AtPath;
-use crate::log::{Durability, LogFile, read_log};
+use crate::log::{Durability, LogFile, SYNC_INTERVAL, read_log};
 use crate::record::{LINE_VERSION, Line, Record};
-use crate::{AnswerState, ChatsError, Conversation, ConversationId, MessageId, Time, TokenScore};
+use crate::{Answer, AnswerState, ChatsError, Conversation, ConversationId, MessageId, Time, TokenScore};
 
 /// Name of the log.
 const LOG_FILE: &str = "log.jsonl";
 
 /// Folder of the token scores, a file an answer.
 const SCORES_FOLDER: &str = "scores";
+
+/// Begins the names of the files that answers are written to before they are whole.
+const WRITING: &str = "writing-";
 
 /// A conversation that can be written to.
 #[derive(Debug)]
@@ -24,6 +31,8 @@ pub(crate) struct OpenConversation {
     folder: PathBuf,
     log: LogFile,
     next_seq: u64,
+    /// Answers that are being written: the end of each one's file, and when it was last made durable.
+    writing: HashMap<MessageId, (File, Instant)>,
 }
 
 impl OpenConversation {
@@ -33,7 +42,8 @@ impl OpenConversation {
         let unfinished = parent.join(format!("{UNFINISHED}{id}"));
         fs::create_dir(&unfinished).at("create folder", &unfinished)?;
         let (log, _) = LogFile::open(&unfinished.join(LOG_FILE))?;
-        let mut open = OpenConversation { conversation: Conversation::new(id), folder: unfinished.clone(), log, next_seq: 1 };
+        let mut open =
+            OpenConversation { conversation: Conversation::new(id), folder: unfinished.clone(), log, next_seq: 1, writing: HashMap::new() };
         let last = records.len().saturating_sub(1);
         for (number, record) in records.into_iter().enumerate() {
             // One wait for the disk is enough for all of them.
@@ -53,7 +63,12 @@ impl OpenConversation {
         }
         let (log, _) = LogFile::open(&path)?;
         let (conversation, next_seq) = read(folder, id)?;
-        Ok(OpenConversation { conversation, folder: folder.to_owned(), log, next_seq })
+        let mut open = OpenConversation { conversation, folder: folder.to_owned(), log, next_seq, writing: HashMap::new() };
+        for message in open.conversation.unfinished() {
+            let text = read_writing(&open.writing_file(message))?;
+            open.conversation.grow(message, &text);
+        }
+        Ok(open)
     }
 
     /// Writes a record down, then takes it in.
@@ -63,6 +78,57 @@ impl OpenConversation {
         self.next_seq += 1;
         self.conversation.apply(line);
         Ok(())
+    }
+
+    /// Adds text to an answer. Its file has it when this returns, the disk about a second later; the
+    /// log has the whole at the end, once, so that a log is little longer than what was said.
+    pub(crate) fn grow(&mut self, at: Time, message: MessageId, text: &str) -> Result<(), ChatsError> {
+        let is_queued = |answer: &Answer| answer.state == AnswerState::Queued;
+        if self.conversation.message(message).and_then(|message| message.answer.as_ref()).is_some_and(is_queued) {
+            self.append(at, Record::AnswerStarted { message }, Durability::Now)?;
+        }
+        let path = self.writing_file(message);
+        let (mut file, mut synced) = match self.writing.remove(&message) {
+            Some(writing) => writing,
+            None => (OpenOptions::new().append(true).create(true).open(&path).at("open", &path)?, Instant::now()),
+        };
+        let length = file.metadata().at("write", &path)?.len();
+        if let Err(source) = file.write_all(text.as_bytes()) {
+            // What is left of a piece that did not fit is cut; if even that fails, so does the next piece.
+            let _ = file.set_len(length);
+            return Err(ChatsError::File { operation: "write", path, source });
+        }
+        self.conversation.grow(message, text);
+        let mut done = Ok(());
+        if synced.elapsed() >= SYNC_INTERVAL {
+            done = file.sync_data().at("write", &path);
+            synced = Instant::now();
+        }
+        self.writing.insert(message, (file, synced));
+        done
+    }
+
+    /// Puts an answer into the queue. A file of its number can only be a leftover.
+    pub(crate) fn queue(&mut self, at: Time, record: Record, message: MessageId) -> Result<(), ChatsError> {
+        match fs::remove_file(self.writing_file(message)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(ChatsError::File { operation: "remove", path: self.writing_file(message), source: error });
+            }
+            _ => self.append(at, record, Durability::Now),
+        }
+    }
+
+    /// Writes down how an answer ended, with its whole text.
+    pub(crate) fn end(&mut self, at: Time, record: Record, message: MessageId) -> Result<(), ChatsError> {
+        self.append(at, record, Durability::Now)?;
+        self.writing.remove(&message);
+        // The log has the text now; a file left behind is removed with its conversation.
+        let _ = fs::remove_file(self.writing_file(message));
+        Ok(())
+    }
+
+    fn writing_file(&self, message: MessageId) -> PathBuf {
+        self.folder.join(format!("{WRITING}{message}.txt"))
     }
 
     pub(crate) fn card(&self) -> Card {
@@ -110,6 +176,20 @@ impl OpenConversation {
     }
 }
 
+/// What there is of an answer, up to the last whole letter. A missing file is empty.
+fn read_writing(path: &Path) -> Result<String, ChatsError> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
+        Err(source) => return Err(ChatsError::File { operation: "read", path: path.to_owned(), source }),
+    };
+    let whole = match std::str::from_utf8(&bytes) {
+        Ok(text) => text.len(),
+        Err(error) => error.valid_up_to(),
+    };
+    Ok(String::from_utf8_lossy(&bytes[..whole]).into_owned())
+}
+
 /// Begins the names of folders that are not whole yet.
 pub(crate) const UNFINISHED: &str = ".new-";
 
@@ -139,9 +219,12 @@ pub(crate) fn recover(folder: &Path, id: &ConversationId, at: Time, recovery: &m
         recovery.cut.push(id.clone());
     }
     for message in open.conversation.unfinished() {
+        let text = open.conversation.messages.iter().find(|other| other.id == message).map(|other| other.text.clone());
+        let text = text.unwrap_or_default();
         let reason = Some("the program ended meanwhile".to_owned());
-        let ended = Record::AnswerEnded { message, state: AnswerState::Interrupted, reason, analysis: None, has_scores: false };
-        open.append(at, ended, Durability::Now)?;
+        let state = AnswerState::Interrupted;
+        let ended = Record::AnswerEnded { message, text, state, reason, analysis: None, has_scores: false };
+        open.end(at, ended, message)?;
         recovery.interrupted.push((id.clone(), message));
     }
     let card = open.card();

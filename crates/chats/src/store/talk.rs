@@ -136,7 +136,7 @@ impl ChatStore {
         let mut open = locked(&open);
         expect_unfinished(&open, answer)?;
         let at = self.now();
-        open.append(at, Record::AnswerGrew { message: answer, text: text.to_owned() }, Durability::Soon)
+        open.grow(at, answer, text)
     }
 
     /// Ends an answer: its scores and its analysis are kept with it.
@@ -149,14 +149,14 @@ impl ChatStore {
             if !end.state.is_ended() {
                 return Err(refused("end answer", format!("expected a state that ends it, found {:?}", end.state)));
             }
-            let text = &open.conversation.expect(answer)?.text;
-            let analysis = Analysis::of(&end.measured, &end.scores, text);
+            let text = open.conversation.expect(answer)?.text.clone();
+            let analysis = Some(Analysis::of(&end.measured, &end.scores, &text));
             if !end.scores.is_empty() {
                 open.write_scores(answer, &end.scores)?;
             }
             let has_scores = !end.scores.is_empty();
-            let ended = Record::AnswerEnded { message: answer, state: end.state, reason: end.reason, analysis: Some(analysis), has_scores };
-            open.append(at, ended, Durability::Now)
+            let ended = Record::AnswerEnded { message: answer, text, state: end.state, reason: end.reason, analysis, has_scores };
+            open.end(at, ended, answer)
         })
     }
 
@@ -236,7 +236,7 @@ fn queue(open: &mut OpenConversation, at: Time, parent: Option<MessageId>, next:
         return Err(refused("answer", "expected the name of a model, found none"));
     }
     let message = open.conversation.next_message();
-    open.append(at, Record::AnswerQueued { message, parent, next }, Durability::Now)?;
+    open.queue(at, Record::AnswerQueued { message, parent, next }, message)?;
     Ok(message)
 }
 
