@@ -118,7 +118,7 @@ fn ten_thousand_conversations_are_searched_in_a_moment() {
         let quickest = (0..7).map(|_| timed(|| found(&store, query)).1).min().unwrap();
         times.push((query, quickest));
     }
-    assert_eq!(found(&store, "mistak needle"), [target.clone()]);
+    assert_eq!(found(&store, "mistak needle"), std::slice::from_ref(target));
     let hit = &store.search(&SearchQuery { text: "unmistakable".to_owned(), ..SearchQuery::default() }).unwrap().items[0];
     assert_eq!(hit.excerpt.as_ref().unwrap().message, told);
     // All pages of a broad search together are the list of those that have it.

@@ -38,9 +38,12 @@ fn a_path_as_openai_messages() {
     assert_eq!(again, expected);
 }
 
+/// System text, turns, and how much was left out.
+type Read<'a> = (&'a str, &'a [(Role, &'a str)], usize);
+
 #[test]
 fn what_other_programs_write_is_read() {
-    let check = |text: &str, expected: Option<(&str, &[(Role, &str)], usize)>| {
+    let check = |text: &str, expected: Option<Read>| {
         let found = import_openai(text).ok();
         let turns: Vec<(Role, &str)> =
             found.iter().flat_map(|found| found.turns.iter().map(|turn| (turn.role, turn.text.as_str()))).collect();

@@ -112,7 +112,7 @@ impl OpenConversation {
     pub(crate) fn queue(&mut self, at: Time, record: Record, message: MessageId) -> Result<(), ChatsError> {
         match fs::remove_file(self.writing_file(message)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(ChatsError::File { operation: "remove", path: self.writing_file(message), source: error });
+                Err(ChatsError::File { operation: "remove", path: self.writing_file(message), source: error })
             }
             _ => self.append(at, record, Durability::Now),
         }

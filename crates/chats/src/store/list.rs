@@ -147,8 +147,7 @@ impl ChatStore {
         let is_in_title = wanted.iter().all(|word| title.iter().any(|found| found.contains(word.as_str())));
         let found = self.opened(&card.id).ok().and_then(|open| {
             let open = locked(&open);
-            let found = open.conversation.visible().find_map(|message| excerpt(message.id, &message.text, wanted));
-            found
+            open.conversation.visible().find_map(|message| excerpt(message.id, &message.text, wanted))
         });
         Hit { card, is_in_title, excerpt: found }
     }
