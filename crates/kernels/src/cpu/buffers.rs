@@ -46,7 +46,7 @@ impl Memory {
         // SAFETY: the layout has a size above zero.
         let start = NonNull::new(unsafe { alloc(layout) }).ok_or_else(error)?;
         let memory = Memory { start, layout };
-        #[cfg(unix)]
+        #[cfg(target_os = "linux")]
         if bytes >= HUGE_PAGE_BYTES {
             // SAFETY: the range is ours and page-aligned. Advice that is refused changes nothing.
             let _ = unsafe { rustix::mm::madvise(start.as_ptr().cast(), rounded, rustix::mm::Advice::LinuxHugepage) };

@@ -279,6 +279,7 @@ pub(super) unsafe fn transpose_words(into: *mut u32, into_stride: usize, from: *
 }
 
 /// The functions of [`Kernel`] that are compiled whole for a path.
+#[cfg(target_arch = "x86_64")]
 macro_rules! compiled {
     ($features:literal) => {
         unsafe fn product(product: &$crate::cpu::attention::kernel::Product<Self::Cell>) {
@@ -326,4 +327,5 @@ macro_rules! compiled {
         }
     };
 }
+#[cfg(target_arch = "x86_64")]
 pub(super) use compiled;

@@ -24,6 +24,7 @@ const TASK_WORDS: Range<usize> = 1 << 18..4 << 20;
 #[derive(Clone, Copy)]
 pub(super) struct DotSegment {
     /// Of the left operand; the right one is widened or rounded to it.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "only AVX-512 multiplies pairs"))]
     pub(super) kind: WordKind,
     /// The right operand is bf16, else F32.
     pub(super) right_is_bf16: bool,

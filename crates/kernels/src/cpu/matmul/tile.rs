@@ -19,6 +19,7 @@ pub(super) struct TileSegment {
     /// Whole words of the left operand.
     pub(super) words: usize,
     /// One more bf16 element follows the last whole pair of the left operand.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "only AVX-512 multiplies pairs"))]
     pub(super) has_half_word: bool,
     /// The sums so far are multiplied by this before the segment.
     pub(super) rescale: f32,
