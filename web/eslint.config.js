@@ -2,7 +2,7 @@
 import hooks from 'eslint-plugin-react-hooks'
 import tseslint from 'typescript-eslint'
 
-const features = ['home', 'train', 'runs', 'run', 'compare', 'system', 'login']
+const features = ['home', 'train', 'runs', 'run', 'compare', 'sweep', 'system', 'login']
 
 /** Files in `folder` may not import what matches one of `patterns`. */
 const keepApart = (folder, patterns, message) => ({

@@ -79,6 +79,11 @@ impl Program {
         Ok(Self { path, root: root.to_path_buf() })
     }
 
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The program as a person in the root of the workspace types it.
     fn shown(&self) -> String {
         let path = self.path.strip_prefix(&self.root).unwrap_or(&self.path);
@@ -100,7 +105,7 @@ impl Program {
     }
 
     /// The JSON object on the last line of a command's output.
-    fn json(&self, arguments: &[&str]) -> Result<Value> {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Result<Value> {
         let output = self.output(arguments)?;
         let last = output.lines().last().unwrap_or_default();
         serde_json::from_str(last).with_context(|| format!("demo: `apertis {}`: expected JSON, found `{last}`", arguments.join(" ")))

@@ -1,4 +1,5 @@
-//! Everything a developer runs: demo, test, bench, api-types, storm, tidy, deny, fuzz, generate, references.
+//! Everything a developer runs: demo, studio, test, journeys, screenshots, web, api-types, bench,
+//! storm, tidy, deny, fuzz, generate, references.
 
 mod api_types;
 mod bench;
@@ -6,11 +7,14 @@ mod corpus;
 mod demo;
 mod deny;
 mod fuzz;
+mod journeys;
 mod postgres;
 mod references;
 mod storm;
+mod studio;
 mod test;
 mod tidy;
+mod web;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -39,11 +43,15 @@ fn run(arguments: &[String]) -> Result<()> {
         ["storm", ..] => storm::run(&root(), &arguments[1..]),
         ["test"] => test::run(&root()),
         ["test", packages @ ..] => test::run_packages(&root(), packages),
+        ["web"] => web::build(&root()),
+        ["studio", arguments @ ..] => studio::run(&root(), arguments),
+        ["journeys", words @ ..] => journeys::run(&root(), words),
+        ["screenshots", arguments @ ..] => journeys::screenshots(&root(), arguments),
         ["tidy"] => tidy::run(&root()),
         ["deny", ..] => deny::run(&root(), &arguments[1..]),
         ["fuzz", ..] => fuzz::run(&root(), &arguments[1..]),
         _ => bail!(
-            "xtask: expected demo, test, bench, api-types, storm, tidy, deny, fuzz, `generate corpus` or references, found `{}`",
+            "xtask: expected demo, studio, test, journeys, screenshots, web, api-types, bench, storm, tidy, deny, fuzz, `generate corpus` or references, found `{}`",
             words.join(" ")
         ),
     }

@@ -6,18 +6,31 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::demo::Program;
 use crate::postgres::{self, Postgres};
+use crate::{journeys, web};
 
-/// Formats, checks the tree's rules, builds and tests everything.
+/// Checks the tree's rules, builds and tests everything, the page in a browser last.
 pub(crate) fn run(root: &Path) -> Result<()> {
     let began = Instant::now();
     step("rules of the tree", || crate::tidy::run(root))?;
     step("licences and sources", || crate::deny::run(root, &[]))?;
     step("format", || cargo(root, &["fmt", "--all", "--check"]))?;
+    let has_page = !web::is_left_out();
+    if has_page {
+        // Before the program, which takes the built page in.
+        step("packages of the page", || web::install(root))?;
+        step("page", || web::npm(root, &["run", "build"]))?;
+        step("rules and tests of the page", || web::check(root))?;
+    }
     // One profile for everything: debug code of the engine would take longer to run than this
     // takes to build.
     step("build", || cargo(root, &["build", "--release", "--workspace", "--all-targets"]))?;
     step("tests", || tests(root, &["--workspace"]))?;
+    match has_page {
+        true => step("journeys", || journeys::take(root, &Program::build(root)?, &[]))?,
+        false => println!("── the page and its journeys are left out: {}=none", web::VARIABLE),
+    }
     println!("everything passed in {} s", began.elapsed().as_secs());
     Ok(())
 }

@@ -1,7 +1,7 @@
 // Providers and routes: each page is loaded when it is first opened.
 import { lazy, Suspense, useState } from 'react'
 import { QueryCache, QueryClient, QueryClientProvider } from '@tanstack/react-query'
-import { BrowserRouter, Route, Routes } from 'react-router'
+import { BrowserRouter, Navigate, Route, Routes, useLocation } from 'react-router'
 import { ApiFailure } from '@/api/client'
 import { TipProvider } from '@/components/tooltip'
 import { CrashBoundary } from './crash-boundary'
@@ -14,6 +14,7 @@ const Train = lazy(() => import('@/features/train/train-page'))
 const Runs = lazy(() => import('@/features/runs/runs-page'))
 const Compare = lazy(() => import('@/features/compare/compare-page'))
 const Run = lazy(() => import('@/features/run/run-page'))
+const Sweep = lazy(() => import('@/features/sweep/sweep-page'))
 const System = lazy(() => import('@/features/system/system-page'))
 
 function makeClient(): QueryClient {
@@ -35,6 +36,12 @@ function makeClient(): QueryClient {
   return client
 }
 
+/** The server's next steps name the page by this shorter address. */
+function ToCompare() {
+  const { search } = useLocation()
+  return <Navigate replace to={`/runs/compare${search}`} />
+}
+
 export function App() {
   const [client] = useState(makeClient)
   return (
@@ -50,7 +57,9 @@ export function App() {
                     <Route path="train" element={<Train />} />
                     <Route path="runs" element={<Runs />} />
                     <Route path="runs/compare" element={<Compare />} />
+                    <Route path="compare" element={<ToCompare />} />
                     <Route path="runs/:id/:tab?" element={<Run />} />
+                    <Route path="sweeps/:id" element={<Sweep />} />
                     <Route path="system" element={<System />} />
                     <Route path="*" element={<NotFound />} />
                   </Routes>

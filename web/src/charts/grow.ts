@@ -37,6 +37,15 @@ export function cutAfter(series: Series, step: number): void {
   while (series.step.length > 0 && series.step.at(-1)! > step) dropLast(series)
 }
 
+/** The points after a step as a series of their own; `null` where there are none. */
+export function stretchAfter(series: Series, step: number): Series | null {
+  const from = series.step.findIndex((one) => one > step)
+  if (from < 0) return null
+  const cut = <T>(column: T[]): T[] => column.slice(from)
+  const stretch = { ...series, step: cut(series.step), tokens: cut(series.tokens), elapsed_ms: cut(series.elapsed_ms), epoch: cut(series.epoch), mean: cut(series.mean), min: cut(series.min), max: cut(series.max) }
+  return { ...stretch, total: stretch.step.length }
+}
+
 function dropLast(series: Series): void {
   for (const column of [series.step, series.tokens, series.elapsed_ms, series.epoch, series.mean, series.min, series.max]) column.pop()
   series.total = Math.max(0, series.total - 1)

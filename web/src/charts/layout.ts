@@ -19,6 +19,8 @@ export interface View {
 
 export interface ChartInput extends View {
   curves: Curve[]
+  /** Stretches that a resume or rewind took back: drawn faintly, never read. */
+  behind?: Curve[]
   marks?: (Mark & { x: number })[]
   width: number
   height: number
@@ -52,6 +54,7 @@ export interface Layout {
   y: Axis
   xDomain: Extent
   lines: Line[]
+  behind: { place: number; points: Float64Array }[]
   marks: { x: number; kind: string; text: string }[]
   labels: EndLabel[]
   /** Smoothed values by curve, for the cursor's reading. */
@@ -107,6 +110,10 @@ export function layoutChart(input: ChartInput): Layout | null {
     y,
     xDomain,
     lines,
+    behind: (input.behind ?? []).map((curve) => {
+      const [from, to] = visibleRange(curve.x, xDomain[0], xDomain[1])
+      return { place: curve.place, points: toPixels({ x: curve.x, y: curve.mean, low: null, high: null, toX: x.toPixel, toY: y.toPixel, from, to }).line }
+    }),
     values,
     marks: (input.marks ?? [])
       .map((mark) => ({ x: x.toPixel(mark.x), kind: mark.kind, text: mark.text }))

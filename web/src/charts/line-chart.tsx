@@ -20,6 +20,8 @@ export interface LineChartProps {
   title: string
   unit?: string
   curves: Curve[]
+  /** Stretches that were taken back. */
+  behind?: Curve[]
   marks?: Mark[]
   view: Omit<View, 'zoom'>
   startMs?: number
@@ -40,7 +42,7 @@ function useZoom(store: ViewStore) {
 }
 
 export function LineChart(properties: LineChartProps) {
-  const { title, unit, curves, marks, view, startMs = 0, height = 200, hasEndLabels, version, isLoading, fileStem } = properties
+  const { title, unit, curves, behind, marks, view, startMs = 0, height = 200, hasEndLabels, version, isLoading, fileStem } = properties
   const shared = useContext(ViewContext)
   const [own] = useState(() => new ViewStore())
   const store = shared ?? own
@@ -57,10 +59,10 @@ export function LineChart(properties: LineChartProps) {
 
   const placedMarks = useMemo(() => (marks ? placeMarks(marks, curves, view.kind, startMs) : undefined), [marks, curves, view.kind, startMs])
   const layout = useMemo(
-    () => layoutChart({ ...view, zoom, curves, marks: placedMarks, width, height, hasEndLabels }),
+    () => layoutChart({ ...view, zoom, curves, behind, marks: placedMarks, width, height, hasEndLabels }),
     // `version` stands for columns that grew in place.
     // eslint-disable-next-line react-hooks/exhaustive-deps
-    [view, zoom, curves, placedMarks, width, height, hasEndLabels, version],
+    [view, zoom, curves, behind, placedMarks, width, height, hasEndLabels, version],
   )
   // eslint-disable-next-line react-hooks/exhaustive-deps
   const palette = useMemo(() => readPalette(), [theme])

@@ -26,6 +26,9 @@ export function paintChart(pen: CanvasRenderingContext2D, layout: Layout, palett
   pen.rect(plot.left, plot.top - 2, plot.right - plot.left, plot.bottom - plot.top + 4)
   pen.clip()
   paintMarks(pen, layout, palette)
+  pen.globalAlpha = 0.35
+  pen.setLineDash([2, 3])
+  for (const line of layout.behind) paintLine(pen, line.points, colourOf(palette, line.place), 1)
   for (const line of layout.lines) {
     const colour = colourOf(palette, line.place)
     pen.setLineDash([])

@@ -1,4 +1,6 @@
 // What keys do, opened by `?`; screens add their own lines.
+import { useQuery } from '@tanstack/react-query'
+import { catalogueQuery } from '@/api/queries'
 import { Dialog } from './dialog'
 
 export interface KeyLine {
@@ -25,7 +27,7 @@ export const CHART_KEYS: KeyLine[] = [
   { keys: ['Esc'], does: 'Leave the cursor' },
 ]
 
-export function KeyboardHelp({ isOpen, onClose, guide }: { isOpen: boolean; onClose: () => void; guide: { title: string; lines: string[] } }) {
+export function KeyboardHelp({ isOpen, onClose, guide }: { isOpen: boolean; onClose: () => void; guide: { title: string; lines: string[]; words: string[] } }) {
   return (
     <Dialog look="wide" title={guide.title} isOpen={isOpen} onClose={onClose}>
       <div className="grid gap-8 md:grid-cols-2">
@@ -33,6 +35,7 @@ export function KeyboardHelp({ isOpen, onClose, guide }: { isOpen: boolean; onCl
           {guide.lines.map((line) => (
             <p key={line}>{line}</p>
           ))}
+          {isOpen && <Words words={guide.words} />}
         </div>
         <div className="flex flex-col gap-6">
           <KeyTable title="Keys everywhere" lines={SHARED_KEYS} />
@@ -40,6 +43,26 @@ export function KeyboardHelp({ isOpen, onClose, guide }: { isOpen: boolean; onCl
         </div>
       </div>
     </Dialog>
+  )
+}
+
+/** What the words on this page mean, as far as the server's glossary has them. */
+function Words({ words }: { words: string[] }) {
+  const { data } = useQuery(catalogueQuery())
+  const known = words.flatMap((word) => (data?.glossary[word] ? [[word, data.glossary[word]] as const] : []))
+  if (known.length === 0) return null
+  return (
+    <section>
+      <h3 className="mt-3 mb-2 font-medium">Words on this page</h3>
+      <dl className="flex flex-col gap-2">
+        {known.map(([word, meaning]) => (
+          <div key={word}>
+            <dt className="font-medium">{word}</dt>
+            <dd className="text-quiet">{meaning}</dd>
+          </div>
+        ))}
+      </dl>
+    </section>
   )
 }
 

@@ -7,7 +7,7 @@ export function Term({ meaning, children }: { meaning: ReactNode; children: Reac
   if (!meaning) return children
   return (
     <Popover.Root>
-      <Popover.Trigger className="rounded-sm text-left underline decoration-hairline decoration-dotted underline-offset-4 hover:decoration-current">
+      <Popover.Trigger className="touchable rounded-sm text-left underline decoration-hairline decoration-dotted underline-offset-4 hover:decoration-current">
         {children}
       </Popover.Trigger>
       <Popover.Portal container={portalHome()}>

@@ -22,7 +22,7 @@ export default function HomePage() {
   return (
     <Page title={greeting(hour)} tab="Home" about={home && <p className="text-lead text-quiet">{summary(home)}</p>} command={isFirstUse(home) ? 'apertis train data=sample' : 'apertis runs'}>
       {!home && <Skeleton className="h-40" lines={2} />}
-      {home && isFirstUse(home) && <FirstUse model={home.models[0]} data={home.data[0]} />}
+      {home && isFirstUse(home) && <FirstUse model={home.models.find((model) => !model.problem)} data={home.data.find((data) => !data.problem)} />}
       {home && !isFirstUse(home) && (
         <>
           {(home.running.length > 0 || home.queued.length > 0) && (

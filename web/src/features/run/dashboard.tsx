@@ -13,7 +13,7 @@ import { Select, Slider } from '@/components/fields'
 import { Menu } from '@/components/menu'
 import { useSettled } from '@/lib/hooks'
 import { useUrlList, useUrlText } from '@/lib/url-state'
-import { chartsFor, curvesOf, type ChartSpec } from './chart-list'
+import { chartsFor, curvesOf, takenBackOf, type ChartSpec } from './chart-list'
 import { useRunMetrics, type RunMetrics } from './live-metrics'
 
 export function Dashboard({ run }: { run: Run }) {
@@ -103,15 +103,16 @@ interface RunChartProps {
 }
 
 function RunChart({ chart, metrics, view, startMs, stem, isLead }: RunChartProps) {
-  const { series, version, marks } = metrics
+  const { series, version, marks, takenBack } = metrics
   const curves = useMemo(
     () => curvesOf(chart, series, view.kind, startMs),
     // `version` says when the series grew in place.
     // eslint-disable-next-line react-hooks/exhaustive-deps
     [chart, series, view.kind, startMs, version],
   )
+  const behind = useMemo(() => takenBackOf(chart, takenBack, view.kind, startMs), [chart, takenBack, view.kind, startMs])
   const shownMarks = useMemo(() => (isLead ? newestBest(marks) : marks.filter((mark) => !['evaluation', 'checkpoint', 'best'].includes(mark.kind))), [marks, isLead])
-  return <LineChart title={chart.title} unit={chart.unit} curves={curves} marks={shownMarks} view={view} startMs={startMs} version={version} height={isLead ? 280 : 180} fileStem={stem} />
+  return <LineChart title={chart.title} unit={chart.unit} curves={curves} behind={behind} marks={shownMarks} view={view} startMs={startMs} version={version} height={isLead ? 280 : 180} fileStem={stem} />
 }
 
 /** Of all steps that were once the best, the last one is. */

@@ -46,7 +46,7 @@ export function EndCard({ run }: { run: Run }) {
   if (row.state.name === 'not_answering') {
     return (
       <Card>
-        <Note tone="warn">Its worker holds the run but has said nothing for 30 seconds. Wait a little: a full disk or a sleeping machine does this. “Abort” ends it; it can be resumed then.</Note>
+        <Note tone="warn">Its worker holds the run but has said nothing for 30 seconds. Wait a little: a full disk or a sleeping machine does this. If it never speaks again, end its process (its number is under Files in worker.pid); the run can be resumed then.</Note>
       </Card>
     )
   }

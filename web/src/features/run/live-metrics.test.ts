@@ -5,7 +5,7 @@ import { splice } from '@/charts/splice'
 import { emptySeries } from '@/charts/grow'
 import { MockServer } from '@/testing/mock/server'
 import type { Metrics } from '@/api/types'
-import { chartsFor, curvesOf } from './chart-list'
+import { CHARTS, chartsFor, curvesOf, takenBackOf } from './chart-list'
 import { LiveMetrics } from './live-metrics'
 import { fieldsText } from './log-tab'
 
@@ -41,6 +41,11 @@ test('a resume takes later points and marks back', () => {
   expect(live.series.get('eval_loss')!.step.at(-1)).toBeLessThanOrEqual(300)
   expect(live.marks.filter((mark) => mark.kind === 'checkpoint').every((mark) => mark.step <= 300)).toBe(true)
   expect(live.marks.at(-1)?.kind).toBe('resume')
+  // What was taken back can still be drawn behind.
+  const loss = live.takenBack.find((series) => series.name === 'loss')!
+  expect(loss.step[0]).toBeGreaterThan(300)
+  expect(loss.mean).toHaveLength(loss.step.length)
+  expect(takenBackOf(CHARTS[0]!, live.takenBack, 'step', 0).map((curve) => curve.label)).toEqual(['train, taken back', 'held-out, taken back'])
 })
 
 test('a loss that is no number is a gap, not zero', () => {

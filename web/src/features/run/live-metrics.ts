@@ -4,7 +4,7 @@ import { useEffect, useMemo, useSyncExternalStore } from 'react'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { machineQuery, metricsQuery } from '@/api/queries'
 import type { Mark, Metrics, RunEvent, RunMessage, Series } from '@/api/types'
-import { appendPoint, cutAfter, emptySeries, type LivePoint } from '@/charts/grow'
+import { appendPoint, cutAfter, emptySeries, stretchAfter, type LivePoint } from '@/charts/grow'
 import { announce } from '@/lib/announce'
 import { useRoom } from '@/live/live'
 
@@ -18,6 +18,9 @@ const STEP_METRICS: [name: string, field: string][] = [
   ['tokens_per_second', 'tokens_per_second'],
 ]
 
+const TAKEN_BACK = ['loss', 'eval_loss']
+const MOST_STRETCHES = 20
+
 const numberOf = (fields: unknown, name: string): number | null => {
   const value = (fields as Record<string, unknown> | null)?.[name]
   return typeof value === 'number' ? value : null
@@ -26,6 +29,8 @@ const numberOf = (fields: unknown, name: string): number | null => {
 export class LiveMetrics {
   readonly series = new Map<string, Series>()
   marks: Mark[] = []
+  /** Stretches of the losses that a resume or rewind took back, while this page looked on. */
+  takenBack: Series[] = []
   private version = 0
   private timer: ReturnType<typeof setTimeout> | null = null
   private readonly listeners = new Set<() => void>()
@@ -101,6 +106,8 @@ export class LiveMetrics {
     const steps = this.series.get('loss')
     const place = { step: event.step, tokens: steps?.tokens.at(-1) ?? 0, elapsed_ms: event.elapsed_ms, epoch: steps?.epoch.at(-1) ?? 0 }
     this.add('eval_loss', { ...place, value: loss })
+    this.add('eval_loss_low', { ...place, value: numberOf(event.fields, 'loss_low') })
+    this.add('eval_loss_high', { ...place, value: numberOf(event.fields, 'loss_high') })
     this.add('accuracy', { ...place, value: numberOf(event.fields, 'accuracy') })
     this.add('perplexity', { ...place, value: loss === null ? null : Math.exp(loss) })
     const isBest = (event.fields as { best?: boolean } | null)?.best === true
@@ -115,6 +122,8 @@ export class LiveMetrics {
   }
 
   private cut(step: number): void {
+    const stretches = TAKEN_BACK.flatMap((name) => stretchAfter(this.series.get(name) ?? emptySeries(name), step) ?? [])
+    this.takenBack = [...this.takenBack, ...stretches].slice(-MOST_STRETCHES)
     for (const series of this.series.values()) cutAfter(series, step)
     this.marks = this.marks.filter((mark) => mark.step <= step || !['evaluation', 'best', 'checkpoint'].includes(mark.kind))
   }
@@ -144,6 +153,7 @@ export class LiveMetrics {
 export interface RunMetrics {
   series: Map<string, Series>
   marks: Mark[]
+  takenBack: Series[]
   version: number
   isLoading: boolean
 }
@@ -180,7 +190,7 @@ export function useRunMetrics(id: string, isActive: boolean): RunMetrics {
     if (machine.data) live.merge(machine.data)
   }, [machine.data, live])
   const version = useSyncExternalStore(live.subscribe, live.getVersion)
-  return { series: live.series, marks: live.marks, version, isLoading }
+  return { series: live.series, marks: live.marks, takenBack: live.takenBack, version, isLoading }
 }
 
 const FROM_EVENTS = new Set([...STEP_METRICS.map(([name]) => name), 'eval_loss', 'accuracy', 'perplexity'])

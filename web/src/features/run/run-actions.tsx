@@ -9,6 +9,9 @@ import { Menu, type MenuItem } from '@/components/menu'
 import { DeleteDialog } from '@/components/delete-dialog'
 import { ReproduceDialog } from './reproduce'
 
+/** What is left of a menu where some of it cannot be done. */
+const listed = (items: (MenuItem | 'line' | false)[]): (MenuItem | 'line')[] => items.filter((item) => item !== false)
+
 export function RunActions({ run }: { run: Run }) {
   const { row, can } = run
   const navigate = useNavigate()
@@ -19,37 +22,39 @@ export function RunActions({ run }: { run: Run }) {
   const [isReproducing, setReproducing] = useState(false)
   const isOff = !isReached || command.isPending
   const isPaused = row.state.name === 'paused'
-  const items: (MenuItem | 'line')[] = [
-    { label: 'Train again as it was started', icon: 'clone', onSelect: () => void navigate(`/train?clone=${row.id}`) },
-    { label: 'Train again as it became', icon: 'clone', hint: 'With the changes made while it ran', onSelect: () => void navigate(`/train?clone=${row.id}&how=as_became`) },
-    { label: 'Reproduce', icon: 'restore', hint: 'Says what differs from then', onSelect: () => setReproducing(true) },
+  const does = (action: string) => can.includes(action)
+  const items = listed([
+    does('clone') && { label: 'Train again as it was started', icon: 'clone', onSelect: () => void navigate(`/train?clone=${row.id}`) },
+    does('clone') && { label: 'Train again as it became', icon: 'clone', hint: 'With the changes made while it ran', onSelect: () => void navigate(`/train?clone=${row.id}&how=as_became`) },
+    does('reproduce') && { label: 'Reproduce', icon: 'restore', hint: 'Says what differs from then', onSelect: () => setReproducing(true) },
     { label: 'Compare', icon: 'compare', onSelect: () => void navigate(`/runs?chosen=${row.id}`) },
-    'line',
-    { label: 'Delete', icon: 'trash', isBad: true, onSelect: () => setDeleting(true) },
-  ]
+    does('delete') && 'line',
+    does('delete') && { label: 'Delete', icon: 'trash', isBad: true, onSelect: () => setDeleting(true) },
+  ])
+  const endings = listed([
+    does('stop') && { label: 'Stop and save', icon: 'save', hint: 'It can be resumed from here', onSelect: () => command.mutate({ action: 'stop' }) },
+    does('abort') && { label: 'Abort', icon: 'close', hint: 'Ends at once; what came after the last checkpoint is lost', isBad: true, onSelect: () => command.mutate({ action: 'abort' }) },
+  ])
   return (
     <>
-      {row.state.is_active && row.state.name !== 'queued' && (
-        <>
-          <Button look="plain" icon={isPaused ? 'play' : 'pause'} disabled={isOff} onClick={() => command.mutate({ action: isPaused ? 'unpause' : 'pause' })}>
-            {isPaused ? 'Go on' : 'Pause'}
-          </Button>
-          <Menu
-            trigger={
-              <Button look="plain" icon="stop" disabled={isOff}>
-                Stop
-              </Button>
-            }
-            items={[
-              { label: 'Stop and save', icon: 'save', hint: 'It can be resumed from here', onSelect: () => command.mutate({ action: 'stop' }) },
-              { label: 'Abort', icon: 'close', hint: 'Ends at once; what came after the last checkpoint is lost', isBad: true, onSelect: () => command.mutate({ action: 'abort' }) },
-            ]}
-          />
-        </>
+      {(does('pause') || does('unpause')) && (
+        <Button look="plain" icon={isPaused ? 'play' : 'pause'} disabled={isOff} onClick={() => command.mutate({ action: isPaused ? 'unpause' : 'pause' })}>
+          {isPaused ? 'Go on' : 'Pause'}
+        </Button>
       )}
-      {!row.state.is_active && can.includes('resume') && (
+      {endings.length > 0 && (
+        <Menu
+          trigger={
+            <Button look="plain" icon="stop" disabled={isOff}>
+              Stop
+            </Button>
+          }
+          items={endings}
+        />
+      )}
+      {does('resume') && (
         <Button look="plain" icon="play" disabled={!isReached || resume.isPending} onClick={() => resume.mutate()}>
-          Resume
+          {row.state.name === 'queued' ? 'Start now' : 'Resume'}
         </Button>
       )}
       <Menu trigger={<IconButton icon="more" label="More" />} items={items} />

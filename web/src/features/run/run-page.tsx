@@ -13,6 +13,7 @@ import { Page } from '@/components/page'
 import { Skeleton } from '@/components/skeleton'
 import { StateBadge } from '@/components/state-badge'
 import { Tabs } from '@/components/tabs'
+import { Word } from '@/components/word'
 import { count, significant } from '@/lib/format'
 import { Coach } from './coach'
 import { ConflictNote } from './conflict'
@@ -75,7 +76,9 @@ function LoadedRun({ run, tab }: { run: Run; tab: string }) {
             step <span className="text-ink">{count(row.step)}</span>
             {row.total_steps > 0 && ` of ${count(row.total_steps)}`}
           </span>
-          <span>epoch {significant(row.epoch, 3)}</span>
+          <span>
+            <Word of="epoch">epoch</Word> {significant(row.epoch, 3)}
+          </span>
         </span>
       }
       actions={<RunActions run={run} />}

@@ -9,30 +9,41 @@ import { Button } from '@/components/button'
 import { Tag } from '@/components/bits'
 import { NumberBox, TextBox } from '@/components/fields'
 import { Fact, SideGroup } from '@/components/side-group'
+import { Icon } from '@/components/icon'
 import { TimeAgo } from '@/components/time-ago'
+import { Word } from '@/components/word'
 import { bytes, count, duration, energy, loss, short } from '@/lib/format'
+import { RunGallery } from './run-gallery'
 
 export function RunSide({ run }: { run: Run }) {
   const { row } = run
+  const [isGallery, setGallery] = useState(false)
   return (
     <>
       <div className="p-4">
-        <div className="rounded-card border bg-page p-4">
-          <p className="text-small text-quiet">{row.method === 'scratch' ? 'From scratch' : `${row.method} on`}</p>
-          <p className="font-medium">{row.model || 'a new model'}</p>
-          <p className="mt-1 text-quiet">
-            {short(run.parameters || null)} parameters, {short(run.trainable_parameters || null)} trained
-          </p>
-        </div>
+        <button type="button" aria-haspopup="dialog" onClick={() => setGallery(true)} className="flex w-full items-center gap-3 rounded-card border bg-page p-4 text-left hover:bg-raised">
+          <span className="min-w-0 grow">
+            <span className="block text-small text-quiet">{row.method === 'scratch' ? 'From scratch' : `${row.method} on`}</span>
+            <span className="block truncate font-medium" title={row.model}>
+              <bdi>{row.model || 'a new model'}</bdi>
+            </span>
+            <span className="mt-1 block text-quiet">
+              {short(run.parameters || null)} parameters, {short(run.trainable_parameters || null)} trained
+            </span>
+          </span>
+          <Icon name="right" className="shrink-0 text-quiet" />
+          <span className="sr-only">Open another run</span>
+        </button>
       </div>
+      {isGallery && <RunGallery current={row.id} onClose={() => setGallery(false)} />}
       <SideGroup title="Progress">
         <dl>
-          <Fact label="Best held-out loss">
+          <Fact label={<Word of="held-out loss">Best held-out loss</Word>}>
             {loss(row.best_loss)}
             {row.best_step !== null && row.best_step !== undefined && <span className="text-quiet"> at {count(row.best_step)}</span>}
           </Fact>
-          <Fact label="Training loss">{loss(row.train_loss)}</Fact>
-          <Fact label="Speed">{count(row.tokens_per_second)} tokens/s</Fact>
+          <Fact label={<Word of="loss">Training loss</Word>}>{loss(row.train_loss)}</Fact>
+          <Fact label={<Word of="token">Speed</Word>}>{count(row.tokens_per_second)} tokens/s</Fact>
           {row.left_ms ? <Fact label="Left">{duration(row.left_ms)}</Fact> : null}
           <Fact label="Working time">{duration(row.elapsed_ms)}</Fact>
           <Fact label="Peak memory">{bytes(run.peak_memory_bytes)}</Fact>
@@ -40,6 +51,13 @@ export function RunSide({ run }: { run: Run }) {
           <Fact label="Started">
             <TimeAgo at={row.created_at} />
           </Fact>
+          {row.sweep && (
+            <Fact label="Part of">
+              <Link to={`/sweeps/${row.sweep}`} className="touchable text-accent hover:underline">
+                a sweep
+              </Link>
+            </Fact>
+          )}
         </dl>
       </SideGroup>
       {row.state.is_active && <Controls run={run} />}
@@ -48,9 +66,9 @@ export function RunSide({ run }: { run: Run }) {
         <SideGroup title="Data" isOpenAtFirst={false} note={row.data}>
           <dl>
             <Fact label="Rows trained on">{count(run.rows.train_rows)}</Fact>
-            <Fact label="Rows held out">{count(run.rows.eval_rows)}</Fact>
+            <Fact label={<Word of="evaluation">Rows held out</Word>}>{count(run.rows.eval_rows)}</Fact>
             <Fact label="Tokens">{short(run.rows.tokens)}</Fact>
-            <Fact label="Of these, learned">{short(run.rows.target_tokens)}</Fact>
+            <Fact label={<Word of="target">Of these, learned</Word>}>{short(run.rows.target_tokens)}</Fact>
             {run.rows.reasons.map((reason) => (
               <Fact key={reason.code} label={`${reason.code.replaceAll('_', ' ')} (${reason.is_dropped ? 'left out' : 'changed'})`}>
                 <span title={reason.example}>{count(reason.count)}</span>
@@ -94,7 +112,9 @@ function Controls({ run }: { run: Run }) {
             if (Number(rate) > 0) command.mutate({ action: 'set_learning_rate', learning_rate: Number(rate) })
           }}
         >
-          <span className="grow">Learning rate</span>
+          <span className="grow">
+            <Word of="learning rate">Learning rate</Word>
+          </span>
           <NumberBox label="New learning rate" value={rate} onChange={setRate} isDisabled={isOff} className="w-20" />
           <Button type="submit" isSmall disabled={isOff || !(Number(rate) > 0)}>
             Set

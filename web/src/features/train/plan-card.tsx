@@ -7,6 +7,7 @@ import type { Plan, Repair } from '@/api/types'
 import { Button } from '@/components/button'
 import { Card, Note, Progress } from '@/components/bits'
 import { Skeleton } from '@/components/skeleton'
+import { Word } from '@/components/word'
 import { classes } from '@/lib/class-names'
 import { bytes, count, duration, short } from '@/lib/format'
 import { useLiveJobs } from '@/live/live'
@@ -38,17 +39,19 @@ export function PlanCard({ plan, error, isOld, fields, onRepair }: PlanCardProps
         <>
           <Memory plan={plan} />
           <p className="tabular flex flex-wrap gap-x-6 gap-y-1">
-            <span>{count(plan.steps)} steps</span>
+            <span>
+              {count(plan.steps)} <Word of="step">steps</Word>
+            </span>
             <span>
               {plan.is_token_estimate && 'about '}
-              {short(plan.tokens)} tokens
+              {short(plan.tokens)} <Word of="token">tokens</Word>
             </span>
             <span>{plan.seconds ? `about ${duration(plan.seconds * 1000)}` : 'time not known yet'}</span>
             {plan.tokens_per_second ? <span className="text-quiet">{count(plan.tokens_per_second)} tokens/s</span> : null}
             <span className="text-quiet">{bytes(plan.disk_bytes)} on disk</span>
             <span className="text-quiet">evaluates {count(plan.evaluations)} times</span>
             <span className="text-quiet">
-              {short(plan.trainable_parameters)} of {short(plan.parameters)} parameters trained
+              {short(plan.trainable_parameters)} of {short(plan.parameters)} <Word of="parameter">parameters</Word> trained
             </span>
           </p>
           {plan.remarks.map((remark) => (

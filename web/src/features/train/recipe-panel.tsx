@@ -3,10 +3,12 @@ import { useMemo, useState } from 'react'
 import type { CatalogueField } from '@/api/types'
 import { Chip } from '@/components/bits'
 import { SearchBox } from '@/components/fields'
+import { Icon } from '@/components/icon'
 import { SideGroup } from '@/components/side-group'
 import { Skeleton } from '@/components/skeleton'
 import { useRemembered } from '@/lib/hooks'
 import { FieldRow } from './field-row'
+import { PresetGallery } from './preset-gallery'
 import { RecipeText } from './recipe-text'
 import type { Draft } from './use-draft'
 
@@ -26,21 +28,27 @@ export function shownFields(fields: CatalogueField[], method: string, isAll: boo
   })
 }
 
-export function RecipePanel({ draft, presetTitle, onPreset }: { draft: Draft; presetTitle: string; onPreset: () => void }) {
+export function RecipePanel({ draft }: { draft: Draft }) {
   const { catalogue } = draft
   const [view, setView] = useRemembered<'simple' | 'all' | 'text'>('recipe.view', 'simple')
   const [search, setSearch] = useState('')
+  const [isGallery, setGallery] = useState(false)
+  const preset = draft.presets.find((one) => one.name === draft.preset)
   const method = draft.value('method')
   const fields = useMemo(() => shownFields(catalogue?.fields ?? [], method, view === 'all', search), [catalogue, method, view, search])
   const changed = catalogue?.fields.filter((field) => !ELSEWHERE.has(field.name) && draft.isChanged(field.name)) ?? []
   return (
     <>
       <div className="flex flex-col gap-3 p-4">
-        <button type="button" onClick={onPreset} className="rounded-card border bg-page p-4 text-left hover:bg-raised">
-          <span className="block text-small text-quiet">Recipe</span>
-          <span className="block font-medium">{presetTitle}</span>
-          <span className="mt-1 block text-quiet">{changed.length === 0 ? 'Nothing changed' : `${changed.length} ${changed.length === 1 ? 'field' : 'fields'} changed`}</span>
+        <button type="button" aria-haspopup="dialog" onClick={() => setGallery(true)} className="flex items-center gap-3 rounded-card border bg-page p-4 text-left hover:bg-raised">
+          <span className="min-w-0 grow">
+            <span className="block text-small text-quiet">Recipe</span>
+            <span className="block truncate font-medium">{preset?.title ?? 'Your own'}</span>
+            <span className="mt-1 block text-quiet">{changed.length === 0 ? 'Nothing changed' : `${changed.length} ${changed.length === 1 ? 'field' : 'fields'} changed`}</span>
+          </span>
+          <Icon name="right" className="shrink-0 text-quiet" />
         </button>
+        {isGallery && <PresetGallery draft={draft} onClose={() => setGallery(false)} />}
         <div role="group" aria-label="View of the recipe" className="flex gap-2">
           <Chip isOn={view === 'simple'} onClick={() => setView('simple')}>
             Simple

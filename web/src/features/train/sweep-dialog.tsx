@@ -1,66 +1,73 @@
 // A sweep: values for some fields, what would run in which order, then a queued group.
 import { useMemo, useState } from 'react'
-import { useMutation, useQuery } from '@tanstack/react-query'
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { useNavigate } from 'react-router'
 import { failureText, post } from '@/api/client'
-import type { Sweep, SweepAxis, SweepDraft } from '@/api/types'
-import { Button, IconButton } from '@/components/button'
+import type { CatalogueField, Sweep, SweepDraft } from '@/api/types'
+import { Button } from '@/components/button'
 import { CheckBox } from '@/components/bits'
 import { Dialog } from '@/components/dialog'
 import { NumberBox, Select, TextBox } from '@/components/fields'
+import { Term } from '@/components/term'
 import { plural } from '@/lib/format'
 import { useSettled } from '@/lib/hooks'
+import { axisOf, newAxis, sweepable, type AxisDraft } from './sweep-axes'
+import { SweepAxisRow } from './sweep-axis-row'
 import type { Draft } from './use-draft'
 
-interface Axis {
-  field: string
-  text: string
-}
-
-/** `1e-4, 2e-4` is a list; `1e-5 to 1e-3` a range, by factors where it spans a hundred. */
-export function axisOf({ field, text }: Axis): SweepAxis {
-  const range = /^\s*(\S+)\s+to\s+(\S+?)(?:\s+in\s+(\d+))?\s*$/.exec(text)
-  const min = Number(range?.[1])
-  const max = Number(range?.[2])
-  if (range && Number.isFinite(min) && Number.isFinite(max)) {
-    return { field, values: [], min, max, steps: range[3] ? Number(range[3]) : 3, is_logarithmic: min > 0 && max / min >= 100 }
-  }
-  return { field, values: text.split(',').map((value) => value.trim()).filter(Boolean), is_logarithmic: false }
-}
+/** The server takes no more. */
+const MOST_RUNS = 20
+const MOST_FIELDS = 8
+const USUAL_FIELDS = ['learning_rate', 'lora.rank', 'epochs', 'batch_size']
 
 export function SweepDialog({ draft, onClose }: { draft: Draft; onClose: () => void }) {
+  const fields = useMemo(() => sweepable(draft.catalogue?.fields ?? []), [draft.catalogue])
+  return fields.length === 0 ? null : <SweepForm draft={draft} fields={fields} onClose={onClose} />
+}
+
+function SweepForm({ draft, fields, onClose }: { draft: Draft; fields: CatalogueField[]; onClose: () => void }) {
   const navigate = useNavigate()
-  const fields = draft.catalogue?.fields.filter((field) => !['name', 'model'].includes(field.name)) ?? []
-  const [axes, setAxes] = useState<Axis[]>([{ field: 'learning_rate', text: '1e-4, 2e-4, 4e-4' }])
+  const client = useQueryClient()
+  const axisFor = (name: string) => {
+    const field = fields.find((one) => one.name === name) ?? fields[0]!
+    return newAxis(field, draft.value(field.name))
+  }
+  const [axes, setAxes] = useState<AxisDraft[]>(() => [axisFor('learning_rate')])
+  const [name, setName] = useState('')
   const [order, setOrder] = useState('grid')
   const [seed, setSeed] = useState('1')
-  const [limit, setLimit] = useState('20')
+  const [limit, setLimit] = useState(String(MOST_RUNS))
   const [rungs, setRungs] = useState(true)
   const settled = useSettled(axes, 300)
   const body = useMemo<SweepDraft>(
     () => ({
-      recipe: { fields: draft.fields },
-      axes: settled.filter((axis) => axis.text.trim()).map(axisOf),
+      // Each run of the group has a name of its own.
+      recipe: { fields: Object.fromEntries(Object.entries(draft.fields).filter(([field]) => field !== 'name')) },
+      axes: settled.flatMap((axis) => axisOf(axis) ?? []),
       order,
-      seed: Number(seed) || 0,
-      limit: Math.min(20, Math.max(1, Number(limit) || 20)),
+      seed: Math.max(0, Math.round(Number(seed) || 0)),
+      limit: Math.min(MOST_RUNS, Math.max(1, Math.round(Number(limit) || MOST_RUNS))),
       rungs,
-      name: '',
+      name: name.trim(),
       preview: true,
     }),
-    [draft.fields, settled, order, seed, limit, rungs],
+    [draft.fields, settled, order, seed, limit, rungs, name],
   )
-  const preview = useQuery({ queryKey: ['sweep-preview', body], queryFn: () => post<Sweep>('sweeps', body), enabled: body.axes.length > 0 })
+  const preview = useQuery({ queryKey: ['sweep-preview', body], queryFn: () => post<Sweep>('sweeps', body), enabled: body.axes.length > 0, placeholderData: (before) => before })
   const start = useMutation({
     mutationFn: () => post<Sweep>('sweeps', { ...body, preview: false }),
     onSuccess: (sweep) => {
+      for (const key of ['home', 'runs', 'queue']) void client.invalidateQueries({ queryKey: [key] })
       onClose()
-      void navigate(`/runs?sweep=${sweep.id}`)
+      void navigate(`/sweeps/${sweep.id}`)
     },
   })
-  const problem = preview.error ? failureText(preview.error).message : start.error ? failureText(start.error).message : preview.data?.problem
-  const tries = preview.data?.tries ?? []
-  const change = (index: number, next: Partial<Axis>) => setAxes(axes.map((axis, place) => (place === index ? { ...axis, ...next } : axis)))
+  const failure = preview.error ?? start.error
+  const problem = failure ? `${failureText(failure).message} ${failureText(failure).hint}` : (preview.data?.problem ?? '')
+  const tries = body.axes.length > 0 && !preview.error ? (preview.data?.tries ?? []) : []
+  const isSettled = settled === axes && !preview.isPlaceholderData
+  const taken = axes.map((axis) => axis.field)
+  const next = [...USUAL_FIELDS, ...fields.map((field) => field.name)].find((field) => !taken.includes(field) && fields.some((one) => one.name === field))
   return (
     <Dialog
       look="wide"
@@ -68,37 +75,38 @@ export function SweepDialog({ draft, onClose }: { draft: Draft; onClose: () => v
       isOpen
       onClose={onClose}
       footer={
-        <Button look="primary" disabled={Boolean(problem) || tries.length < 2 || start.isPending} onClick={() => start.mutate()}>
-          Queue {plural(tries.length, 'run', 'runs')}
+        <Button look="primary" disabled={problem !== '' || tries.length === 0 || !isSettled || start.isPending} onClick={() => start.mutate()}>
+          {start.isPending ? 'Queueing' : `Queue ${plural(tries.length, 'run', 'runs')}`}
         </Button>
       }
     >
       <div className="grid gap-6 md:grid-cols-2">
         <div className="flex flex-col gap-3">
+          <label>
+            <span className="text-quiet">Name of the group</span>
+            <TextBox maxLength={60} placeholder="Named automatically" value={name} onChange={(event) => setName(event.target.value)} />
+          </label>
           {axes.map((axis, index) => (
-            <div key={index} className="flex items-end gap-2">
-              <Select aria-label="Field" value={axis.field} onChange={(event) => change(index, { field: event.target.value })} className="w-40 shrink-0">
-                {fields.map((field) => (
-                  <option key={field.name} value={field.name}>
-                    {field.name}
-                  </option>
-                ))}
-              </Select>
-              <TextBox aria-label={`Values of ${axis.field}`} value={axis.text} onChange={(event) => change(index, { text: event.target.value })} />
-              {axes.length > 1 && <IconButton icon="close" label={`Leave ${axis.field} out`} onClick={() => setAxes(axes.filter((_, place) => place !== index))} />}
-            </div>
+            <SweepAxisRow
+              key={index}
+              axis={axis}
+              fields={fields}
+              taken={taken}
+              value={draft.value}
+              onChange={(changed) => setAxes(axes.map((one, place) => (place === index ? changed : one)))}
+              onRemove={axes.length > 1 ? () => setAxes(axes.filter((_, place) => place !== index)) : null}
+            />
           ))}
-          <p className="text-small text-quiet">A list as 8, 16, 32, or a range as 1e-5 to 1e-3 in 4.</p>
-          <div className="flex flex-wrap items-center gap-3">
-            <Button isSmall icon="plus" onClick={() => setAxes([...axes, { field: 'lora.rank', text: '8, 16' }])}>
+          <div>
+            <Button isSmall icon="plus" disabled={axes.length >= MOST_FIELDS || !next} onClick={() => next && setAxes([...axes, axisFor(next)])}>
               Field
             </Button>
+          </div>
+          <div className="flex flex-wrap items-center gap-x-4 gap-y-2">
             <Select aria-label="Order" value={order} onChange={(event) => setOrder(event.target.value)}>
               <option value="grid">Every combination</option>
               <option value="random">Random ones</option>
             </Select>
-          </div>
-          <div className="flex flex-wrap items-center gap-4">
             {order === 'random' && (
               <label className="flex items-center gap-2">
                 Seed
@@ -111,19 +119,26 @@ export function SweepDialog({ draft, onClose }: { draft: Draft; onClose: () => v
               runs
             </label>
           </div>
-          <CheckBox label="Stop the worse half at a quarter and at a half" checked={rungs} onChange={(event) => setRungs(event.target.checked)} />
+          <div className="flex flex-wrap items-center gap-x-2">
+            <CheckBox label="Stop the worse half at a quarter and at a half" checked={rungs} onChange={(event) => setRungs(event.target.checked)} />
+            <Term meaning="All runs train until a quarter of their steps; the half with the lower held-out loss goes on to the middle, and of these the better half to the end. The others keep what they saved and can be resumed.">
+              How
+            </Term>
+          </div>
         </div>
         <section aria-label="What would run">
           <p className="mb-2 text-quiet" role="status">
-            {problem || (preview.data ? `${plural(tries.length, 'run', 'runs')}${preview.data.total > tries.length ? ` of ${preview.data.total}` : ''}, in this order` : '')}
+            {problem ? <span className="text-bad">{problem}</span> : preview.data && tries.length > 0 ? `${plural(tries.length, 'run', 'runs')}${preview.data.total > tries.length ? ` of ${preview.data.total}` : ''}, in this order` : 'Give values to try.'}
           </p>
-          <ol className="max-h-72 list-decimal overflow-y-auto pl-6" tabIndex={0}>
-            {tries.map((one, index) => (
-              <li key={index} className="tabular py-1">
-                {one.fields.map((field) => `${field.name} ${field.value}`).join(', ')}
-              </li>
-            ))}
-          </ol>
+          {tries.length > 0 && (
+            <ol className="max-h-80 list-decimal overflow-y-auto pl-8" tabIndex={0} aria-label="Runs in their order">
+              {tries.map((one, index) => (
+                <li key={index} className="tabular py-1 marker:text-quiet">
+                  {one.fields.map((field) => `${field.name} ${field.value}`).join(', ')}
+                </li>
+              ))}
+            </ol>
+          )}
         </section>
       </div>
     </Dialog>

@@ -5,7 +5,7 @@ import { useNavigate } from 'react-router'
 import { failureText, post } from '@/api/client'
 import { useReached } from '@/api/reach'
 import { dataQuery, modelsQuery, planQuery } from '@/api/queries'
-import type { Run } from '@/api/types'
+import type { FieldProblem, Run } from '@/api/types'
 import { Button } from '@/components/button'
 import { TextBox } from '@/components/fields'
 import { Page } from '@/components/page'
@@ -35,7 +35,6 @@ export default function TrainPage() {
   const plan = useQuery(planQuery({ fields: settled }, isComplete))
   const model = models?.find((one) => one.reference === modelReference)
   const data = sets?.find((one) => one.reference === dataReference)
-  const preset = draft.presets.find((one) => one.name === draft.preset)
   return (
     <Page
       title="Train"
@@ -50,7 +49,7 @@ export default function TrainPage() {
           </Button>
         </>
       }
-      side={<RecipePanel draft={draft} presetTitle={preset?.title ?? 'Your own'} onPreset={() => document.getElementById('want')?.scrollIntoView({ block: 'center' })} />}
+      side={<RecipePanel draft={draft} />}
       sideTitle="Recipe"
       sideFoot={<Start draft={draft} isComplete={isComplete} />}
       command={draft.form?.command ?? 'apertis train'}
@@ -107,6 +106,9 @@ function shapeOf(draft: Draft) {
   }
 }
 
+/** The problem with its field, unless the sentence names it already. */
+const sentence = ({ field, message }: FieldProblem): string => (field === '' || message.includes(field) ? message : `${field} ${message}`)
+
 /** Name and Start: the page's one primary button, at the panel's foot. */
 function Start({ draft, isComplete }: { draft: Draft; isComplete: boolean }) {
   const navigate = useNavigate()
@@ -120,8 +122,8 @@ function Start({ draft, isComplete }: { draft: Draft; isComplete: boolean }) {
     },
   })
   const failure = start.error ? failureText(start.error) : null
-  const first = draft.form?.problems[0]
-  const reason = !isComplete ? 'Choose a model and data first.' : first && draft.isFresh ? `${first.field} ${first.message}` : ''
+  const first = draft.problems[0]
+  const reason = !isComplete ? 'Choose a model and data first.' : first && draft.isFresh ? sentence(first) : ''
   return (
     <div className="flex flex-col gap-2">
       <TextBox aria-label="Name of the run" placeholder="Name, or numbered automatically" maxLength={80} value={draft.fields.name ?? ''} onChange={(event) => (event.target.value ? draft.set({ name: event.target.value }) : draft.reset('name'))} />

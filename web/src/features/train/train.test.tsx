@@ -2,15 +2,16 @@
 import { fireEvent, screen, waitFor, within } from '@testing-library/react'
 import { Route, Routes } from 'react-router'
 import { beforeEach, expect, test } from 'vitest'
+import { ApiFailure } from '@/api/client'
 import { CATALOGUE } from '@/testing/mock/parts'
 import { PRESETS } from '@/testing/mock/world'
 import { renderOverMock } from '@/testing/render'
 import { shownFields } from './recipe-panel'
 import { parametersOf } from './shape-blocks'
 import { sliderRange } from './slider-range'
-import { axisOf } from './sweep-dialog'
+import { axisOf, listOf, newAxis, sweepable } from './sweep-axes'
 import TrainPage from './train-page'
-import { withPreset } from './use-draft'
+import { problemsOf, withPreset } from './use-draft'
 
 beforeEach(() => {
   sessionStorage.clear()
@@ -48,9 +49,28 @@ test('every slider lies within what the catalogue allows', () => {
 })
 
 test('axes of a sweep are lists or ranges', () => {
-  expect(axisOf({ field: 'lora.rank', text: '8, 16' })).toMatchObject({ values: ['8', '16'] })
-  expect(axisOf({ field: 'learning_rate', text: '1e-5 to 1e-3 in 4' })).toMatchObject({ min: 1e-5, max: 1e-3, steps: 4, is_logarithmic: true })
-  expect(axisOf({ field: 'epochs', text: '1 to 3' })).toMatchObject({ min: 1, max: 3, steps: 3, is_logarithmic: false })
+  const blank = { field: 'lora.rank', kind: 'list' as const, list: '', from: '', to: '', steps: '3', isLogarithmic: false }
+  expect(axisOf({ ...blank, list: '8, 16' })).toMatchObject({ values: ['8', '16'] })
+  expect(axisOf(blank)).toBeNull()
+  expect(axisOf({ ...blank, kind: 'range', from: '1e-5', to: '1e-3', steps: '4', isLogarithmic: true })).toMatchObject({ min: 1e-5, max: 1e-3, steps: 4, is_logarithmic: true })
+  expect(axisOf({ ...blank, kind: 'range', from: '1' })).toBeNull()
+  expect(axisOf({ ...blank, kind: 'range', from: '1', to: '3', steps: '99' })).toMatchObject({ steps: 20 })
+  expect(listOf('q_proj, "q_proj,v_proj", ')).toEqual(['q_proj', 'q_proj,v_proj'])
+})
+
+test('a new axis begins around what the recipe holds', () => {
+  const field = (name: string) => CATALOGUE.fields.find((one) => one.name === name)!
+  expect(newAxis(field('lora.rank'), '16').list).toBe('8, 16, 32')
+  expect(newAxis(field('learning_rate'), '0.0002').list).toBe('0.0001, 0.0002, 0.0004')
+  expect(newAxis(field('batch_size'), '1').list).toBe('1, 2')
+  expect(newAxis(field('shuffle'), 'true').list).toBe('true, false')
+  expect(sweepable(CATALOGUE.fields).map((one) => one.name)).not.toContain('name')
+})
+
+test('a draft that cannot be read is said at its field', () => {
+  const refusal = new ApiFailure('recipe_invalid', 422, 'epochs: expected a number, found many', 'Give a number.', { field: 'epochs' })
+  expect(problemsOf(undefined, refusal)).toEqual([{ field: 'epochs', message: 'epochs: expected a number, found many', hint: 'Give a number.' }])
+  expect(problemsOf(undefined, new ApiFailure('away', 0, '', ''))).toEqual([])
 })
 
 test('parameters of a shape add up', () => {

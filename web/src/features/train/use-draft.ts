@@ -4,8 +4,9 @@ import { useCallback, useEffect, useMemo, useState } from 'react'
 import { useQuery } from '@tanstack/react-query'
 import { useSearchParams } from 'react-router'
 import { cloneRun } from '@/api/actions'
+import { ApiFailure } from '@/api/client'
 import { catalogueQuery, formQuery, presetsQuery } from '@/api/queries'
-import type { Catalogue, Preset, RecipeForm } from '@/api/types'
+import type { Catalogue, FieldProblem, Preset, RecipeForm } from '@/api/types'
 import { useSettled } from '@/lib/hooks'
 
 export type Fields = Record<string, string>
@@ -23,6 +24,8 @@ function saved(): Fields {
 export interface Draft {
   catalogue: Catalogue | undefined
   form: RecipeForm | undefined
+  /** What keeps the recipe from being started. */
+  problems: FieldProblem[]
   /** Whether `form` answers what is written now. */
   isFresh: boolean
   fields: Fields
@@ -45,6 +48,13 @@ export function withPreset(fields: Fields, preset: Preset): Fields {
   return { ...kept, ...preset.fields, ...(preset.fields.model === '' ? { model: '' } : {}) }
 }
 
+/** A draft that cannot be read at all is refused; the refusal names the field. */
+export function problemsOf(form: RecipeForm | undefined, refusal: unknown): FieldProblem[] {
+  if (!(refusal instanceof ApiFailure) || refusal.code === 'away') return form?.problems ?? []
+  const field = (refusal.details as { field?: unknown } | null)?.field
+  return [{ field: typeof field === 'string' ? field : '', message: refusal.message, hint: refusal.hint }]
+}
+
 export function useDraft(): Draft {
   const [parameters, setParameters] = useSearchParams()
   const [fields, setFields] = useState<Fields>(saved)
@@ -52,7 +62,8 @@ export function useDraft(): Draft {
   const { data: presets } = useQuery(presetsQuery())
   const settled = useSettled(fields, 200)
   const draft = useMemo(() => ({ fields: settled }), [settled])
-  const { data: form, isPlaceholderData } = useQuery(formQuery(draft))
+  const { data: form, error: formError, isPlaceholderData } = useQuery(formQuery(draft))
+  const problems = useMemo(() => problemsOf(form, formError), [form, formError])
 
   useEffect(() => sessionStorage.setItem(KEY, JSON.stringify(fields)), [fields])
 
@@ -86,6 +97,7 @@ export function useDraft(): Draft {
   return {
     catalogue,
     form,
+    problems,
     isFresh: settled === fields && !isPlaceholderData,
     fields,
     presets: presets ?? [],
@@ -93,7 +105,7 @@ export function useDraft(): Draft {
     value,
     isChanged: (name) => value(name) !== (initial.get(name) ?? ''),
     problem: (name) => {
-      const found = form?.problems.find((one) => one.field === name)
+      const found = problems.find((one) => one.field === name)
       return found && `${found.message} ${found.hint}`.trim()
     },
     set,

@@ -54,10 +54,10 @@ function metricsOf(shape: Shape): Metric[] {
     { name: 'learning_rate', unit: '', at: (step) => learningRateAt(shape, step) },
     { name: 'grad_norm', unit: '', at: (step, noise) => 0.5 + 1.5 * Math.exp((-step / shape.total) * 5) + noise * 0.3 + (noise > 0.995 ? 6 : 0) },
     { name: 'tokens_per_second', unit: 'tokens/s', at: (step, noise) => 412 + (noise - 0.5) * 24 - (step % 97 === 0 ? 90 : 0) },
-    { name: 'cpu', unit: '%', at: (_, noise) => 92 + noise * 7 },
-    { name: 'process_memory', unit: 'bytes', at: (step) => 1.21e9 + 6e7 * Math.min(1, step / 60) },
-    { name: 'disk_written', unit: 'bytes/s', at: (step, noise) => (step % shape.evalEvery < 3 ? 4.2e7 : 2e4) * (0.5 + noise) },
-    { name: 'network_received', unit: 'bytes/s', at: (_, noise) => 800 * noise },
+    { name: 'cpu_percent', unit: '%', at: (_, noise) => 92 + noise * 7 },
+    { name: 'process_bytes', unit: 'bytes', at: (step) => 1.21e9 + 6e7 * Math.min(1, step / 60) },
+    { name: 'disk_written_bytes', unit: 'bytes/s', at: (step, noise) => (step % shape.evalEvery < 3 ? 4.2e7 : 2e4) * (0.5 + noise) },
+    { name: 'network_received_bytes', unit: 'bytes/s', at: (_, noise) => 800 * noise },
   ]
 }
 

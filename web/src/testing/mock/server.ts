@@ -77,6 +77,7 @@ export class MockServer {
         const draft = body as unknown as { axes: []; limit: number; preview: boolean }
         return { ...sweep(draft.axes, draft.limit), id: draft.preview ? '' : 'sweep-1' }
       }
+      case 'GET sweeps': return { id, name: 'rates of learning', total: 6, problem: '', tries: this.runs.slice(0, 4).map((run, index) => ({ run: run.row, rung: index % 4, fields: [{ name: 'learning_rate', value: `${index + 1}e-4` }] })) }
       case 'GET jobs': return this.page([])
       case 'POST jobs': return { id: 'job-1', kind: 'measure_plan', title: 'Measure the plan', state: 'running', progress: 0.4, message: 'step 2 of 3', created_at: new Date().toISOString(), result: null, failure: '', failure_hint: '', can_repeat: false }
       case 'GET system': return system()
