@@ -89,6 +89,13 @@ test('a page of somebody else', async (t) => {
     assert.equal(response.status(), 403)
     assert.doesNotMatch(await response.text(), /not theirs/)
   })
+  await t.test('our own page does learn: the attack is one', async () => {
+    const page = await (await browser.newContext()).newPage()
+    await page.goto(`${studio.url}/favicon.svg`)
+    const heard = await page.evaluate(async () => [await (await fetch('/api/v1/runs')).text(), await (await fetch('/socket.io/?EIO=4&transport=polling')).text()])
+    assert.match(heard[0], /not theirs/)
+    assert.match(heard[1], /sid/)
+  })
   const after = await studio.get(`runs/${id}`)
   assert.deepEqual([after.row.state, after.seq, after.etag], [before.row.state, before.seq, before.etag], 'nothing changed')
 })

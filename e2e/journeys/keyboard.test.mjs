@@ -48,9 +48,10 @@ test('by keyboard alone', async (t) => {
 
   // The chart's cursor, and its table.
   await until('a curve', async () => (await row(studio, id)).step > 5, { within: 60_000 })
+  const chart = page.getByRole('slider', { name: /^Loss.*cursor/ })
+  await chart.waitFor()
   await tabTo(/^Loss.*cursor/)
   await keyboard.press('ArrowLeft')
-  const chart = page.getByRole('slider', { name: /^Loss.*cursor/ })
   await until('the cursor said aloud', async () => /step .*train/.test((await chart.getAttribute('aria-valuetext')) ?? ''))
   await keyboard.press('t')
   await page.getByRole('region', { name: 'Loss as a table' }).waitFor()

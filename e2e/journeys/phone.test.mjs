@@ -72,6 +72,17 @@ test('a phone', async (t) => {
   }
   window.checkQuiet()
 
+  // A scanned code lets one device in, once.
+  const { code } = await studio.send('POST', 'session/phone')
+  const guest = await Window.open(t, studio, LOOKS.phone, { browser, allow: /401/ })
+  await guest.page.goto(`${studio.url}/login#code=${code}`)
+  await guest.page.getByRole('navigation', { name: 'Studio' }).waitFor()
+  assert.doesNotMatch(guest.page.url(), /code/, 'the code does not stay in the address')
+  guest.checkQuiet()
+  const second = await Window.open(t, studio, LOOKS.phone, { browser, allow: /401/ })
+  await second.page.goto(`${studio.url}/login#code=${code}`)
+  await second.page.getByRole('alert').waitFor()
+
   // Another browser has no part in this session.
   const stranger = await Window.open(t, studio, LOOKS.phone, { browser })
   await stranger.page.goto(`${studio.url}/runs/${live}`)

@@ -56,9 +56,11 @@ test('a sweep', async (t) => {
   )
   await until('three ticks', async () => (await group.getByText('finished', { exact: false }).count()) === 3)
   const best = tries.toSorted((a, b) => a.run.best_loss - b.run.best_loss)[0]
-  await page.getByText(`Best so far: ${best.run.name}`, { exact: false }).waitFor()
+  await page.getByText(/Best: /).getByRole('link', { name: best.run.name }).waitFor()
   await page.getByRole('link', { name: 'Compare all' }).click()
   await page.waitForURL(/\/runs\/compare\?/)
+  await window.audit('the sweep compared')
+  await page.getByRole('link', { name: 'Table', exact: true }).click()
   await page.getByRole('rowheader', { name: 'learning_rate', exact: true }).waitFor()
   window.checkQuiet()
 })

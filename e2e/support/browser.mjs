@@ -1,8 +1,9 @@
 // Chromium, and what every page must hold: no request to another host, no error in the console, nothing for axe
 // to find, nothing wider than the window.
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { extname, join } from 'node:path'
 import { until } from './studio.mjs'
 
 const fromPage = createRequire(new URL('../../web/package.json', import.meta.url))
@@ -19,6 +20,21 @@ export const LOOKS = {
 
 /** What the server's being away, a refused key or a conflict rightly leaves in the console. */
 const EXPECTED = /ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|ERR_SOCKET_NOT_CONNECTED|WebSocket connection to/
+
+const isOfPage = (path) => !/^\/(api|socket\.io|docs)(\/|$)/.test(path)
+
+/** While the page is worked on: its files come from a folder, its rules from the server. */
+const pageFrom = (folder) => async (route) => {
+  const { pathname } = new URL(route.request().url())
+  const path = join(folder, pathname)
+  const response = await route.fetch({ url: new URL('/', route.request().url()).href }).catch(() => null)
+  if (!response) return route.abort('connectionrefused')
+  const { 'content-security-policy': policy = '' } = response.headers()
+  const file = /\.\w+$/.test(pathname) ? path : join(folder, 'index.html')
+  return existsSync(file) ? route.fulfill({ path: file, headers: { 'content-security-policy': policy, 'content-type': TYPES[extname(file)] ?? 'application/octet-stream' } }) : route.fulfill({ status: 404 })
+}
+
+const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.woff2': 'font/woff2' }
 
 export async function launch(t, args = []) {
   const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', ...args] })
@@ -44,6 +60,7 @@ export class Window {
         return route.abort()
       },
     )
+    if (process.env.APERTIS_PAGE) await context.route((url) => url.host === host && isOfPage(url.pathname), pageFrom(process.env.APERTIS_PAGE))
     context.on('console', (message) => {
       const text = `${message.text()} ${message.location().url}`
       if (message.type() === 'error' && !EXPECTED.test(text) && !allow?.test(text)) window.errors.push(text)

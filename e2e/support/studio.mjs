@@ -9,6 +9,8 @@ import { fileURLToPath } from 'node:url'
 export const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '../..')
 const PROGRAM = process.env.APERTIS_PROGRAM ?? join(ROOT, 'target/release', process.platform === 'win32' ? 'apertis.exe' : 'apertis')
 const START_MS = 30_000
+/** A server that does not answer by then hangs. */
+const ANSWER_MS = 20_000
 
 export const wait = (ms) => new Promise((done) => setTimeout(done, ms))
 
@@ -120,7 +122,7 @@ export class Studio {
   async send(method, path, body) {
     const headers = { 'content-type': 'application/json' }
     if (this.key) headers.authorization = `Bearer ${this.key}`
-    const response = await fetch(`${this.url}/api/v1/${path}`, { method, headers, body: method === 'GET' ? undefined : JSON.stringify(body ?? {}) })
+    const response = await fetch(`${this.url}/api/v1/${path}`, { method, headers, body: method === 'GET' ? undefined : JSON.stringify(body ?? {}), signal: AbortSignal.timeout(ANSWER_MS) })
     const text = await response.text()
     assert.ok(response.ok, `${method} ${path}: ${response.status} ${text}`)
     return text ? JSON.parse(text) : null

@@ -4,6 +4,7 @@ import type { components } from './schema'
 type Schemas = components['schemas']
 
 export type Session = Schemas['Session']
+export type PhoneCode = Schemas['PhoneCode']
 export type HomePage = Schemas['HomePage']
 export type NextStep = Schemas['NextStep']
 export type TourStep = Schemas['TourStep']

@@ -60,6 +60,8 @@ export function App() {
                     <Route path="compare" element={<ToCompare />} />
                     <Route path="runs/:id/:tab?" element={<Run />} />
                     <Route path="sweeps/:id" element={<Sweep />} />
+                    {/* Where a phone's code leads; the gate before the pages has taken it. */}
+                    <Route path="login" element={<Navigate replace to="/" />} />
                     <Route path="system" element={<System />} />
                     <Route path="*" element={<NotFound />} />
                   </Routes>

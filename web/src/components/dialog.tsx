@@ -59,7 +59,10 @@ function OpenDialog({ title, onClose, children, footer, look = 'small' }: Dialog
           <Icon name="close" />
         </button>
       </header>
-      <div className="min-h-0 grow overflow-y-auto px-6 pb-6">{children}</div>
+      {/* Scrolled by keys where it is longer than the window. */}
+      <div tabIndex={0} className="min-h-0 grow overflow-y-auto px-6 pb-6 outline-offset-[-2px]">
+        {children}
+      </div>
       {footer && <footer className="flex flex-wrap justify-end gap-2 border-t px-6 py-3">{footer}</footer>}
     </dialog>
   )

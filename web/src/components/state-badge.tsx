@@ -54,9 +54,12 @@ export function StateShape({ name }: { name: string }) {
 export function StateBadge({ state, isStale }: { state: RunState; isStale?: boolean }) {
   const look = LOOKS[state.name]
   return (
-    <span className={classes('inline-flex items-center gap-1.5 align-middle whitespace-nowrap', look?.tone ?? 'text-quiet', isStale && 'opacity-60')}>
-      <StateShape name={state.name} />
-      <span>{state.text || state.name.replaceAll('_', ' ')}</span>
+    <span className={classes('inline-flex items-center gap-1.5 align-middle whitespace-nowrap', isStale ? 'text-quiet' : (look?.tone ?? 'text-quiet'))}>
+      {isStale ? <StateShape name="elsewhere" /> : <StateShape name={state.name} />}
+      <span>
+        {state.text || state.name.replaceAll('_', ' ')}
+        {isStale && <span className="italic">, as of before</span>}
+      </span>
     </span>
   )
 }

@@ -20,9 +20,13 @@ export interface Listener {
 interface Room {
   state: RoomState
   listeners: Set<Listener>
+  asking?: ReturnType<typeof setTimeout>
 }
 
 type Numbered = { room?: string; seq?: number; epoch?: string; event?: { seq: number } }
+
+/** A join that is not answered by then is asked again. */
+const ANSWER_MS = 3_000
 
 const ROOM_OF: Record<string, string> = { run: 'runs', sample: 'system', job: 'jobs' }
 
@@ -91,8 +95,14 @@ export class Connection {
     for (const watcher of this.watchers) watcher()
   }
 
+  /** Asks to hear a room, and again while nobody answers: a wish that got lost would leave the page silent. */
   private ask(name: string, room: Room): void {
+    if (!this.isUp || this.rooms.get(name) !== room) return
     this.transport?.emit('join', { room: name, after: room.state.after, epoch: room.state.epoch })
+    clearTimeout(room.asking)
+    room.asking = setTimeout(() => {
+      if (!room.state.isJoined) this.ask(name, room)
+    }, ANSWER_MS)
   }
 
   private step(name: string, change: (state: RoomState) => [RoomState, Effect], body: unknown): void {

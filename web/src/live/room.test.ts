@@ -27,6 +27,23 @@ test('a join answered by another life reads again', () => {
   expect(onJoined(newRoom(2, 'a'), { seq: 3, epoch: 'a', reload: false })[1]).toEqual({ kind: 'drop' })
 })
 
+test('a join that nobody answers is asked again, an answered one is not', async () => {
+  vi.useFakeTimers()
+  const listeners = new Map<string, (body: never) => void>()
+  const sent: unknown[] = []
+  const connection = new Connection(() => Promise.resolve({ emit: (_, body) => sent.push(body), on: (event, listen) => listeners.set(event, listen) }))
+  const leave = connection.join('runs', 4, 'a', { onMessage: vi.fn(), onReload: vi.fn() })
+  await vi.advanceTimersByTimeAsync(0)
+  listeners.get('connect')!(undefined as never)
+  await vi.advanceTimersByTimeAsync(7_000)
+  expect(sent).toHaveLength(3)
+  listeners.get('joined')!({ room: 'runs', seq: 4, epoch: 'a', reload: false, problem: '' } as never)
+  await vi.advanceTimersByTimeAsync(60_000)
+  expect(sent).toHaveLength(3)
+  leave()
+  vi.useRealTimers()
+})
+
 test('after a reconnect a room is joined from the last number heard', async () => {
   const listeners = new Map<string, (body: never) => void>()
   const sent: [string, unknown][] = []

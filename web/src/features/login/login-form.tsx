@@ -1,5 +1,5 @@
 // A field for the key; after ten failures the server says how long to wait, and the button waits with it.
-import { useEffect, useId, useState } from 'react'
+import { useEffect, useId, useRef, useState } from 'react'
 import { useMutation, useQueryClient } from '@tanstack/react-query'
 import { ApiFailure, failureText, post } from '@/api/client'
 import type { Session } from '@/api/types'
@@ -9,7 +9,7 @@ import { TextBox } from '@/components/fields'
 export default function LoginForm() {
   const client = useQueryClient()
   const id = useId()
-  const [key, setKey] = useState('')
+  const [key, setKey] = useState(codeOfAddress)
   const [wait, setWait] = useState(0)
   const open = useMutation({
     mutationFn: () => post<Session>('session', { key: key.trim() }),
@@ -26,6 +26,15 @@ export default function LoginForm() {
     const timer = setTimeout(() => setWait(wait - 1), 1000)
     return () => clearTimeout(timer)
   }, [wait])
+  const { mutate } = open
+  const isFromCode = useRef(key !== '')
+  useEffect(() => {
+    if (!isFromCode.current) return
+    isFromCode.current = false
+    // A code works once; the address is not the place to keep it.
+    history.replaceState(null, '', location.pathname)
+    mutate()
+  }, [mutate])
   const failure = open.error ? failureText(open.error) : null
   return (
     <form
@@ -50,6 +59,9 @@ export default function LoginForm() {
     </form>
   )
 }
+
+/** The one-time code that a phone scanned: `/login#code=…`. */
+const codeOfAddress = (): string => new URLSearchParams(location.hash.slice(1)).get('code') ?? ''
 
 function secondsOf(details: unknown): number {
   const seconds = (details as { wait_seconds?: unknown } | null)?.wait_seconds

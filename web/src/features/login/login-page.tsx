@@ -9,8 +9,8 @@ export default function LoginPage({ session }: { session: Session }) {
     <main className="flex min-h-dvh flex-col items-center justify-center gap-4 p-4">
       <DocumentTitle text="Open" />
       <section className="w-full max-w-md rounded-card border bg-panel p-6">
-        <h1 className="text-title">{session.host}</h1>
-        <p className="mt-1 mb-6 text-quiet">This Apertis server needs a key.</p>
+        <h1 className="text-title">{session.host || 'Apertis'}</h1>
+        <p className="mt-1 mb-6 text-quiet">This server needs a key.</p>
         <LoginForm />
       </section>
       <p className="max-w-md text-small text-quiet">

@@ -2,6 +2,7 @@
 import type { SystemPage } from '@/api/types'
 import { classes } from '@/lib/class-names'
 import { bytes } from '@/lib/format'
+import { CleanUp } from './clean-up'
 import { Part } from './part'
 
 const COLOURS = ['bg-[var(--line-1)]', 'bg-[var(--line-2)]', 'bg-[var(--line-3)]', 'bg-[var(--line-4)]', 'bg-[var(--line-5)]', 'bg-[var(--line-8)]']
@@ -32,16 +33,7 @@ export function Disk({ disk }: { disk: SystemPage['disk'] }) {
             </li>
           ))}
         </ul>
-        {disk.removable.length > 0 && (
-          <ul className="border-t">
-            {disk.removable.map((one) => (
-              <li key={one.kind} className="tabular flex min-h-10 items-center justify-between gap-4 border-b">
-                <span>{one.text}</span>
-                <span className="text-quiet">{bytes(one.bytes)} can go</span>
-              </li>
-            ))}
-          </ul>
-        )}
+        <CleanUp disk={disk} />
       </div>
     </Part>
   )

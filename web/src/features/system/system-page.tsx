@@ -14,6 +14,7 @@ import { Disk } from './disk'
 import { Jobs } from './jobs'
 import { Keys } from './keys'
 import { Part } from './part'
+import { Phone } from './phone'
 import { SettingsPart } from './settings-part'
 
 export default function SystemPage() {
@@ -51,6 +52,7 @@ export default function SystemPage() {
           <Disk disk={system.disk} />
           <SettingsPart database={system.database} />
           <Keys />
+          {session && <Phone session={session} />}
           <Part id="addresses" title="Addresses">
             <ul>
               {system.addresses.map((one) => (

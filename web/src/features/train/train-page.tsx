@@ -32,7 +32,9 @@ export default function TrainPage() {
   const modelReference = draft.value('model')
   const dataReference = draft.value('data')
   const isComplete = dataReference !== '' && (isScratch || modelReference !== '')
-  const plan = useQuery(planQuery({ fields: settled }, isComplete))
+  // The plan is asked for what has settled, which was complete only if it held the same already.
+  const isPlannable = isComplete && settled.data === draft.fields.data && settled.model === draft.fields.model && settled.method === draft.fields.method
+  const plan = useQuery(planQuery({ fields: settled }, isPlannable))
   const model = models?.find((one) => one.reference === modelReference)
   const data = sets?.find((one) => one.reference === dataReference)
   return (

@@ -55,7 +55,7 @@ export class MockServer {
     const [root = '', id = '', part = ''] = parts
     switch (`${method} ${root}`) {
       case 'GET session': return this.session
-      case 'POST session': return this.login(body as unknown as { key: string })
+      case 'POST session': return id === 'phone' ? { code: '4F2C-91AC', urls: ['http://192.168.1.20:8420/login#code=4F2C-91AC', 'http://workbench.local:8420/login#code=4F2C-91AC'], seconds: 300 } : this.login(body as unknown as { key: string })
       case 'DELETE session': return (this.session = { ...this.session, is_open: false })
       case 'GET home': return homeOf(this.runs, this.settings.tour_closed)
       case 'GET runs': return id ? this.runPart(id, part, query) : this.list(query)
@@ -81,6 +81,7 @@ export class MockServer {
       case 'GET jobs': return this.page([])
       case 'POST jobs': return { id: 'job-1', kind: 'measure_plan', title: 'Measure the plan', state: 'running', progress: 0.4, message: 'step 2 of 3', created_at: new Date().toISOString(), result: null, failure: '', failure_hint: '', can_repeat: false }
       case 'GET system': return system()
+      case 'POST system': return { ...system().disk, removable: [] }
       case 'GET settings': return this.settings
       case 'PATCH settings': return (this.settings = { ...this.settings, ...(body as object) })
       case 'GET keys': return [{ id: 'k1', name: 'laptop', prefix: 'apk_4f2c', created_at: new Date(Date.now() - 9e8).toISOString(), used_at: new Date(Date.now() - 6e5).toISOString() }]
