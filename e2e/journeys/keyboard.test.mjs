@@ -55,6 +55,7 @@ test('by keyboard alone', async (t) => {
   await until('the cursor said aloud', async () => /step .*train/.test((await chart.getAttribute('aria-valuetext')) ?? ''))
   await keyboard.press('t')
   await page.getByRole('region', { name: 'Loss as a table' }).waitFor()
+  assert.equal(await window.focused(), 'Loss as a table', 'the focus goes along')
 
   // The guide opens and gives the focus back.
   const before = await window.focused()

@@ -37,7 +37,7 @@ const pageFrom = (folder) => async (route) => {
 const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.woff2': 'font/woff2' }
 
 export async function launch(t, args = []) {
-  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', ...args] })
+  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', ...(process.env.APERTIS_PAGE ? ['--disable-features=LocalNetworkAccessChecks'] : []), ...args] })
   t.after(() => browser.close())
   return browser
 }
@@ -115,6 +115,6 @@ export class Window {
   focused = (page = this.page) =>
     page.evaluate(() => {
       const { activeElement: one } = document
-      return one?.getAttribute('aria-label') ?? one?.textContent?.trim() ?? ''
+      return one === document.body ? 'nothing' : (one?.getAttribute('aria-label') ?? one?.textContent?.trim().slice(0, 80) ?? '')
     })
 }

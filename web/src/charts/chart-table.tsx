@@ -1,4 +1,5 @@
 // A chart as a table: the same points, for reading and for screen readers. Long curves are thinned evenly.
+import type { KeyboardEvent, Ref } from 'react'
 import { significant } from '@/lib/format'
 import { writeX } from './axis'
 import { nearestIndex, X_KINDS, type Curve, type XKind } from './curve'
@@ -17,9 +18,24 @@ export function tableRows(curves: Curve[]): { x: number; values: number[] }[] {
   return rows
 }
 
-export function ChartTable({ title, curves, kind, height }: { title: string; curves: Curve[]; kind: XKind; height: number }) {
+interface ChartTableProps {
+  ref: Ref<HTMLDivElement>
+  title: string
+  curves: Curve[]
+  kind: XKind
+  height: number
+  /** Back to the chart: the same key that led here. */
+  onTurn: () => void
+}
+
+export function ChartTable({ ref, title, curves, kind, height, onTurn }: ChartTableProps) {
+  const onKeyDown = (event: KeyboardEvent) => {
+    if (event.key !== 't' || event.ctrlKey || event.metaKey || event.altKey) return
+    event.preventDefault()
+    onTurn()
+  }
   return (
-    <div tabIndex={0} role="region" aria-label={`${title} as a table`} className="overflow-auto" style={{ height }}>
+    <div ref={ref} onKeyDown={onKeyDown} tabIndex={0} role="region" aria-label={`${title} as a table`} className="overflow-auto" style={{ height }}>
       <table className="tabular w-full text-right">
         <caption className="sr-only">{title}</caption>
         <thead className="sticky top-0 bg-page text-small text-quiet">

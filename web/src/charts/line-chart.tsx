@@ -94,7 +94,18 @@ export function LineChart(properties: LineChartProps) {
   }, [store, id, title])
 
   usePointer({ frame, latest, store, id, range })
-  const onKeyDown = useChartKeys({ latest, store, id, onTable: () => setTable((shown) => !shown) })
+  const table = useRef<HTMLDivElement>(null)
+  const isByKey = useRef(false)
+  const turn = () => {
+    isByKey.current = true
+    setTable((shown) => !shown)
+  }
+  const onKeyDown = useChartKeys({ latest, store, id, onTable: turn })
+  // Chart and table replace one another: the focus goes along.
+  useEffect(() => {
+    if (isByKey.current) (isTable ? table : frame).current?.focus()
+    isByKey.current = false
+  }, [isTable])
 
   useEffect(() => {
     let asked = 0
@@ -132,7 +143,7 @@ export function LineChart(properties: LineChartProps) {
       />
       <div ref={box} className="relative" style={{ height }}>
         {isTable ? (
-          <ChartTable title={title} curves={curves} kind={view.kind} height={height} />
+          <ChartTable ref={table} title={title} curves={curves} kind={view.kind} height={height} onTurn={turn} />
         ) : (
           <div
             ref={frame}

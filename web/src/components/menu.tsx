@@ -1,6 +1,6 @@
 // A menu under a button. Not modal: a modal one would write a style element, which the page's policy refuses.
 import * as Dropdown from '@radix-ui/react-dropdown-menu'
-import type { ReactNode } from 'react'
+import { useState, type ReactNode } from 'react'
 import { classes } from '@/lib/class-names'
 import { Icon, type IconName } from './icon'
 import { portalHome } from './portal-home'
@@ -16,8 +16,10 @@ export interface MenuItem {
 }
 
 export function Menu({ trigger, items, align = 'end' }: { trigger: ReactNode; items: (MenuItem | 'line')[]; align?: 'start' | 'end' }) {
+  // Held here so that the place of the menu is looked up when it opens, not when the page was last drawn.
+  const [isOpen, setOpen] = useState(false)
   return (
-    <Dropdown.Root modal={false}>
+    <Dropdown.Root modal={false} open={isOpen} onOpenChange={setOpen}>
       <Dropdown.Trigger asChild>{trigger}</Dropdown.Trigger>
       <Dropdown.Portal container={portalHome()}>
         <Dropdown.Content

@@ -8,7 +8,7 @@ import { Connection, type Listener, type Transport } from './connection'
 /** The real transport; websocket first, polling where a proxy refuses it. */
 async function openSocket(): Promise<Transport> {
   const { io } = await import('socket.io-client')
-  return io({ transports: ['websocket', 'polling'], reconnectionDelay: 500, reconnectionDelayMax: 4000 }) as unknown as Transport
+  return io({ transports: ['websocket', 'polling'], tryAllTransports: true, reconnectionDelay: 500, reconnectionDelayMax: 4000 }) as unknown as Transport
 }
 
 let connection = new Connection(openSocket)
