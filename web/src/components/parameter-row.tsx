@@ -91,7 +91,7 @@ export function NumberRow({ name, label, value, unit, min, max, isInteger, isLog
           describedBy={problem ? problemId : undefined}
           isDisabled={isDisabled}
           onChange={onChange}
-          className={classes(hasSlider ? 'w-16' : 'w-24')}
+          className={classes(hasSlider ? 'w-19' : 'w-24')}
         />
       </span>
     </ParameterRow>

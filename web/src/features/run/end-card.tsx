@@ -71,9 +71,12 @@ export function EndCard({ run }: { run: Run }) {
             <span className="min-w-0 grow basis-56">{step.text}</span>
             <code className="max-w-full truncate text-small text-quiet">{step.command}</code>
             <CopyButton text={step.command} label="Copy the command" />
-            <LinkButton isSmall to={step.href}>
-              {step.label}
-            </LinkButton>
+            {/* A step that leads to this page is its command alone. */}
+            {step.href !== `/runs/${row.id}` && (
+              <LinkButton isSmall to={step.href}>
+                {step.label}
+              </LinkButton>
+            )}
           </li>
         ))}
       </ul>

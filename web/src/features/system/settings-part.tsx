@@ -47,7 +47,7 @@ export function SettingsPart({ database }: { database: string }) {
         <Line label="Largest upload, in MB">
           <NumberBox
             label="Largest upload in MB"
-            value={String(settings.upload_max_bytes / 1e6)}
+            value={String(Math.round(settings.upload_max_bytes / 1e6))}
             className="w-28"
             onChange={(text) => Number(text) > 0 && change.mutate({ upload_max_bytes: Math.round(Number(text) * 1e6) })}
           />
