@@ -8,6 +8,7 @@ mod data;
 mod failure;
 mod interrupts;
 mod measure;
+mod memory;
 mod model;
 mod printer;
 mod rehearsal;

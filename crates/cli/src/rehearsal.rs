@@ -51,6 +51,7 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 
 /// Trains `steps` steps of a recipe in this process; nothing is held out, evaluated or saved.
 pub(crate) fn rehearse(recipe: &Recipe, home: &Home, steps: u64) -> Result<Rehearsal, Failure> {
+    crate::memory::give_large_back();
     let recipe = Recipe {
         eval_fraction: 0.0,
         eval_data: String::new(),

@@ -95,3 +95,26 @@ fn a_merged_model_is_as_good_as_its_parts() {
     let whole = home.call(&["merge", "model=base", "out=/nowhere"]);
     assert!(whole.code == 1 && whole.stderr.contains("whole model"), "{}", whole.stderr);
 }
+
+/// The plan is made before the first step, the peak is the system's: within a quarter of each other,
+/// since how many pages of a program are in memory is up to the system.
+#[cfg(target_os = "linux")]
+#[test]
+fn small_runs_take_the_memory_that_was_planned() {
+    let home = Home::new();
+    let data = home.write("book.txt", text());
+    home.json(&words(&tiny(&data, 20), &["--name", "scratch"]));
+    let base = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/demo/base").display().to_string();
+    let rows = home.write("rows.jsonl", questions());
+    let (base, rows) = (format!("model={base}"), format!("data={rows}"));
+    let tuned = ["train", &base, &rows, "max_steps=4", "threads=1"];
+    home.json(&[&tuned[..], &["--name", "lora"]].concat());
+    home.json(&[&tuned[..], &["--name", "saved", "lora.modules_to_save=embed_tokens"]].concat());
+    home.json(&[&tuned[..], &["--name", "full", "method=full"]].concat());
+    for run in ["scratch", "lora", "saved", "full"] {
+        let measured = home.events(run).into_iter().find(|event| event["kind"] == "memory_measured").expect("it is said in the log");
+        let bytes = |name: &str| measured[name].as_f64().expect("a number");
+        let ratio = bytes("planned_bytes") / bytes("peak_rss_bytes");
+        assert!((0.75..=1.25).contains(&ratio), "{run}: {measured}");
+    }
+}

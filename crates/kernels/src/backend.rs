@@ -326,6 +326,11 @@ pub trait Backend: Send + Sync {
     /// # Errors
     /// [`BackendError::OutOfMemory`].
     fn allocate(&self, rows: usize, columns: usize, dtype: Dtype) -> Result<Tensor, BackendError>;
+    /// Bytes that the operations of a step keep for themselves beside what is allocated: for so
+    /// many rows with targets, of so many columns, and a vocabulary.
+    fn scratch_bytes(&self, _rows: usize, _width: usize, _vocabulary: usize) -> usize {
+        0
+    }
     /// Gives a buffer back. Views of it must not be used again.
     fn free(&self, buffer: BufferId);
     /// Keeps a weight in this backend's own layout.

@@ -1,20 +1,21 @@
 //! The training state of a checkpoint: optimizer tensors and an adapter's exact values. The
 //! model or adapter itself lies beside it in the formats that other programs read.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::Path;
 
 use apertis_kernels::{Backend, Dtype, Tensor};
-use apertis_model::Adapter;
-use apertis_model::weights::write_tensors;
-use safetensors::View;
+use apertis_model::{Adapter, ModelError};
+use serde_json::json;
 
 use crate::error::TrainError;
 use crate::learner::Learner;
 
 /// File name inside a checkpoint.
 const FILE: &str = "training_state.safetensors";
+/// A tensor of the state is read from the device and written in pieces of this size.
+pub(crate) const PIECE_BYTES: usize = 8 << 20;
 
 /// Writes optimizer state and adapter values, tensor by tensor.
 ///
@@ -23,9 +24,47 @@ const FILE: &str = "training_state.safetensors";
 pub fn save_state(folder: &Path, learner: &mut Learner) -> Result<(), TrainError> {
     let state = state_tensors(learner)?;
     let backend = learner.decoder().weights().backend();
-    let tensors: Vec<(String, DeviceView<'_>)> =
-        state.into_iter().map(|(name, tensor)| (name, DeviceView { backend: &**backend, shape: [tensor.len()], tensor })).collect();
-    Ok(write_tensors(&folder.join(FILE), tensors, None)?)
+    let path = folder.join(FILE);
+    write_state(&path, &**backend, state).map_err(|source| ModelError::Io { path, source }.into())
+}
+
+/// Writes a safetensors file without having a whole tensor in memory twice: those of a whole
+/// model's embedding are among the largest buffers of a run.
+fn write_state(path: &Path, backend: &dyn Backend, state: BTreeMap<String, Tensor>) -> std::io::Result<()> {
+    let mut state: Vec<(String, Tensor)> = state.into_iter().collect();
+    // Wider types first, so that each starts at a multiple of its size.
+    state.sort_by_key(|(_, tensor)| std::cmp::Reverse(tensor.dtype.size_bytes()));
+    let mut header = serde_json::Map::new();
+    let mut start = 0;
+    for (name, tensor) in &state {
+        let end = start + tensor.len() * tensor.dtype.size_bytes();
+        header.insert(name.clone(), json!({ "dtype": word(tensor.dtype), "shape": [tensor.len()], "data_offsets": [start, end] }));
+        start = end;
+    }
+    let mut header = serde_json::Value::Object(header).to_string();
+    header.push_str(&" ".repeat(header.len().next_multiple_of(8) - header.len()));
+    let mut file = std::fs::File::create(path)?;
+    file.write_all(&(header.len() as u64).to_le_bytes())?;
+    file.write_all(header.as_bytes())?;
+    for (_, tensor) in state {
+        let row = tensor.reshape(1, tensor.len());
+        let most = PIECE_BYTES / tensor.dtype.size_bytes();
+        for first in (0..tensor.len()).step_by(most) {
+            file.write_all(&backend.read_bytes(row.column_range(first, most.min(tensor.len() - first))))?;
+        }
+    }
+    Ok(())
+}
+
+fn word(dtype: Dtype) -> &'static str {
+    match dtype {
+        Dtype::F32 => "F32",
+        Dtype::Bf16 => "BF16",
+        Dtype::F16 => "F16",
+        Dtype::U32 => "U32",
+        Dtype::U16 => "U16",
+        Dtype::U8 => "U8",
+    }
 }
 
 /// Reads the state back into a learner of the same shape.
@@ -73,36 +112,4 @@ fn adapter_tensors(adapter: &Adapter) -> Vec<(String, Tensor)> {
     }
     tensors.extend(adapter.replaced.iter().map(|(id, tensor)| (format!("adapter/replaced.{}", id.0), **tensor)));
     tensors
-}
-
-/// A tensor that is read from the device when it is written.
-struct DeviceView<'a> {
-    backend: &'a dyn Backend,
-    shape: [usize; 1],
-    tensor: Tensor,
-}
-
-impl View for DeviceView<'_> {
-    fn dtype(&self) -> safetensors::Dtype {
-        match self.tensor.dtype {
-            Dtype::F32 => safetensors::Dtype::F32,
-            Dtype::Bf16 => safetensors::Dtype::BF16,
-            Dtype::F16 => safetensors::Dtype::F16,
-            Dtype::U32 => safetensors::Dtype::U32,
-            Dtype::U16 => safetensors::Dtype::U16,
-            Dtype::U8 => safetensors::Dtype::U8,
-        }
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Owned(self.backend.read_bytes(self.tensor))
-    }
-
-    fn data_len(&self) -> usize {
-        self.tensor.len() * self.tensor.dtype.size_bytes()
-    }
 }

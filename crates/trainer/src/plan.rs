@@ -5,8 +5,10 @@ use apertis_domain::event::MemoryPart;
 use apertis_domain::recipe::{Optimizer, Recipe, Recompute};
 use apertis_kernels::Dtype;
 use apertis_model::decoder::StepOptions;
+use apertis_model::spec::ParameterId;
 use apertis_model::{Adapter, Decoder, Trainable};
 
+use crate::checkpoint::PIECE_BYTES;
 use crate::error::TrainError;
 use crate::evaluate::ARENA_SLACK_BYTES;
 use crate::optimizer::OptimizerState;
@@ -16,8 +18,11 @@ use crate::optimizer::OptimizerState;
 const MICRO_BATCH_TOKENS: usize = 1408;
 /// Fewer tokens than this waste the products' tiles.
 const MICRO_BATCH_TOKENS_MIN: usize = 128;
-/// The head's block of logits, packed panels, thread stacks, tokenizer, program.
-const PROGRAM_BYTES: u64 = 160 << 20;
+/// Program, tokenizer and data where the system does not say what they take.
+const PROGRAM_BYTES: u64 = 32 << 20;
+/// What a run adds to them after its plan: thread stacks, samples, curves, the report. Measured in
+/// docs/experiments.md.
+const LATER_BYTES: u64 = 5 << 20;
 
 /// How steps are cut and what they take.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -55,6 +60,8 @@ pub struct PlanRequest<'a> {
     pub batch_tokens: usize,
     /// What the process may use.
     pub limit_bytes: u64,
+    /// What it has used so far, model and adapter included; 0 where the system does not say.
+    pub resident_bytes: u64,
 }
 
 /// Chooses micro-batch and recomputation: what the recipe says, else the first of a few that
@@ -115,13 +122,21 @@ fn measure(request: &PlanRequest<'_>, optimizer: Optimizer, micro_batch_tokens: 
     let part = |component: &str, bytes: u64| MemoryPart { component: component.to_string(), bytes };
     let optimizer_bytes = OptimizerState::planned_bytes(trained_base, splits_masters, optimizer)
         + OptimizerState::planned_bytes(trained_adapter, false, optimizer);
+    let (weight_bytes, adapter_bytes) = (decoder.weights().size_bytes() as u64, 4 * trained_adapter as u64);
+    let program_bytes = match request.resident_bytes {
+        0 => PROGRAM_BYTES,
+        resident => resident.saturating_sub(weight_bytes + adapter_bytes),
+    };
+    let scratch_bytes = decoder.weights().backend().scratch_bytes(tokens, spec.width, spec.vocabulary) as u64;
     let parts = vec![
-        part("weights", decoder.weights().size_bytes() as u64),
-        part("adapter", 4 * trained_adapter as u64),
+        part("weights", weight_bytes),
+        part("adapter", adapter_bytes),
         part("gradients", 4 * (trained_base + trained_adapter) as u64),
         part("optimizer", optimizer_bytes),
         part("activations", arena_bytes as u64),
-        part("program", PROGRAM_BYTES),
+        part("scratch", scratch_bytes),
+        part("saving", saving_bytes(request)),
+        part("program", program_bytes + LATER_BYTES),
     ];
     MemoryPlan {
         micro_batch_tokens,
@@ -130,4 +145,24 @@ fn measure(request: &PlanRequest<'_>, optimizer: Optimizer, micro_batch_tokens: 
         operations: cost.operations,
         parts: parts.into_iter().filter(|part| part.bytes > 0).collect(),
     }
+}
+
+/// A checkpoint is written tensor by tensor: the largest of the model or adapter, or a piece of the
+/// optimizer's state, is in memory twice.
+fn saving_bytes(request: &PlanRequest<'_>) -> u64 {
+    let PlanRequest { decoder, adapter, trainable, .. } = *request;
+    let spec = decoder.spec();
+    let of_base = |id: &ParameterId| spec.parameter(*id).len();
+    let (weight, state) = match adapter.filter(|_| trainable.has_adapter) {
+        Some(adapter) => {
+            let additions = adapter.additions.iter().flat_map(|addition| [addition.a.len(), addition.b.len()]);
+            let largest = additions.chain(adapter.replaced.keys().map(of_base)).max().unwrap_or(0);
+            (4 * largest, 4 * largest)
+        }
+        None => {
+            let largest = spec.parameters.iter().map(|parameter| parameter.len()).max().unwrap_or(0);
+            (decoder.weights().dtype.size_bytes() * largest, 4 * trainable.parameters.iter().map(of_base).max().unwrap_or(0))
+        }
+    };
+    weight.max(state.min(PIECE_BYTES)) as u64
 }

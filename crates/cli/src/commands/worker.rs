@@ -18,6 +18,7 @@ use crate::settings;
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 pub(crate) fn run(arguments: &WorkerArguments, home: &Home, printer: &Printer) -> Result<ExitCode, Failure> {
+    crate::memory::give_large_back();
     let folder = RunFolder::open(&arguments.folder)?;
     let options = OpenOptions { version: VERSION.to_owned(), is_automatic: arguments.automatic, extend: arguments.extend };
     let mut session = match open(&folder, &options)? {

@@ -53,6 +53,10 @@ impl Backend for CpuBackend {
         Ok(Tensor::dense(self.work().buffers.insert(memory), dtype, 0, rows, columns))
     }
 
+    fn scratch_bytes(&self, rows: usize, width: usize, vocabulary: usize) -> usize {
+        super::head::scratch_bytes(rows, width, vocabulary) + super::matmul::packed_bytes(rows, width, vocabulary)
+    }
+
     fn free(&self, buffer: BufferId) {
         // The memory goes after the lock.
         let memory = self.work().buffers.remove(buffer);

@@ -168,6 +168,12 @@ pub fn chunk_rows(rows: usize, vocabulary: usize) -> usize {
     rows.div_ceil(rows.div_ceil(most).max(1)).next_multiple_of(16).min(rows)
 }
 
+/// Bytes of scratch memory for a number of rows, their width and a vocabulary.
+pub(crate) fn scratch_bytes(rows: usize, width: usize, vocabulary: usize) -> usize {
+    // Logits, rows of x (in F32 where the weight is), and their gradient.
+    chunk_rows(rows, vocabulary).saturating_mul(4 * vocabulary + 8 * width)
+}
+
 /// Any of the three operations: with outputs, with gradients, or both. `lse_t` is given when the
 /// outputs are not asked for.
 fn run(
@@ -338,6 +344,8 @@ impl Scratch {
     fn prepare(&mut self, rows: usize, width: usize, vocabulary: usize, is_bf16: bool) {
         fn grow<T: Copy + Default>(buffer: &mut Vec<T>, length: usize) {
             if buffer.len() < length {
+                // The old one goes first: both at once are more than was planned.
+                *buffer = Vec::new();
                 *buffer = vec![T::default(); length];
             }
         }

@@ -11,6 +11,7 @@ mod torch;
 
 pub use checkpoint::{Checkpoint, StoredDtype, StoredTensor};
 pub use load::{LoadOptions, load_model, load_weights};
-pub use save::{save_model, write_tensors};
+pub use save::save_model;
+pub(crate) use save::write_tensors;
 pub use scratch::{ScratchShape, config_for_scratch, initialize};
 pub(crate) use scratch::{Uniform, name_hash};

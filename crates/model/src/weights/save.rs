@@ -112,7 +112,11 @@ fn write_shards(folder: &Path, views: Vec<(String, PieceView<'_>)>) -> Result<()
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn write_tensors<V: View>(path: &Path, views: Vec<(String, V)>, metadata: Option<HashMap<String, String>>) -> Result<(), ModelError> {
+pub(crate) fn write_tensors<V: View>(
+    path: &Path,
+    views: Vec<(String, V)>,
+    metadata: Option<HashMap<String, String>>,
+) -> Result<(), ModelError> {
     let permissions = new_file_permissions(path).map_err(ModelError::io(path))?;
     safetensors::serialize_to_file(views, metadata, path).map_err(|error| match error {
         safetensors::SafeTensorError::IoError(source) => ModelError::Io { path: path.to_path_buf(), source },

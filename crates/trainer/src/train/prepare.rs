@@ -46,6 +46,7 @@ impl<'a> Run<'a> {
             longest_row,
             batch_tokens,
             limit_bytes: request.surroundings.memory_limit_bytes,
+            resident_bytes: (seams.peak_memory_bytes)(),
         };
         let halved = request.decisions.iter().rev().find_map(|event| match &event.kind {
             EventKind::MicroBatchHalved(halved) => Some(halved.to_tokens as usize),

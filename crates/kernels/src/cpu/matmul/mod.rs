@@ -28,6 +28,8 @@ mod zmm;
 #[cfg(target_arch = "x86_64")]
 mod zmm_dots;
 
+pub(crate) use plan::packed_bytes;
+
 pub use operand::{DataRef, Epilogue, MatrixRef, Output, Product, Term};
 
 use crate::context::Context;

@@ -5,6 +5,11 @@ use std::ops::Range;
 
 use super::operand::{DataRef, MatrixRef, Term};
 
+/// Bytes of packed operands, at most, of products of so many rows and columns and a vocabulary.
+pub(crate) fn packed_bytes(rows: usize, width: usize, vocabulary: usize) -> usize {
+    4 * (rows * width).min(CHUNK_WORDS) + 4 * (vocabulary * width).min(CHUNK_WORDS)
+}
+
 /// Words of one term that one pass may hold: a panel of them stays in the second-level cache.
 const PASS_WORDS: usize = 2048;
 /// Words of packed memory of one operand: a few megabytes of the last-level cache.
