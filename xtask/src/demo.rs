@@ -74,9 +74,15 @@ impl Program {
             .status()
             .context("cannot start cargo")?;
         ensure!(status.success(), "the release build failed");
+        Ok(Self::built(root))
+    }
+
+    /// The program that a build of the whole workspace left: asking for the one package alone would
+    /// build much of it again, with the features that this package alone wants.
+    pub(crate) fn built(root: &Path) -> Self {
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
         let path = target.join("release").join(format!("apertis{}", std::env::consts::EXE_SUFFIX));
-        Ok(Self { path, root: root.to_path_buf() })
+        Self { path, root: root.to_path_buf() }
     }
 
     /// Where it is.
